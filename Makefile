@@ -1,0 +1,46 @@
+# Makefile: builds smart_fhir with PGXS. "make help" lists what there is to do.
+
+EXTENSION = smart_fhir
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smart_fhir.control)
+
+MODULE_big = smart_fhir
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+PGFILEDESC = "smart_fhir - SMART on FHIR access control"
+
+# The install script is the numbered parts of sql/, in order.
+SQL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
+DATA_built = $(EXTENSION)--$(EXTVERSION).sql
+DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
+EXTRA_CLEAN = $(EXTENSION)--*.sql results output_iso tmp_check log fuzz/build
+
+PKG_CONFIG ?= pkg-config
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+PG_CPPFLAGS = -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libjwt libcrypto)
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libjwt libcrypto)
+
+# pg_regress: test/sql/NAME.sql against expected/NAME.out
+REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --load-extension=smart_fhir
+ISOLATION = $(patsubst test/specs/%.spec,%,$(sort $(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=smart_fhir
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+ifdef WERROR
+override CFLAGS += -Werror
+endif
+
+$(OBJS): $(wildcard src/*.h)
+
+$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) smart_fhir.control
+	cat $(SQL_PARTS) > $@
+
+# TAP tests: needs PostgreSQL::Test::Cluster and IPC::Run. PROVE_TESTS picks files.
+PROVE_TESTS ?= $(sort $(wildcard test/t/*.pl))
+.PHONY: prove_installcheck
+prove_installcheck:
+	PG_CONFIG='$(PG_CONFIG)' test/prove.sh $(PROVE_TESTS)
+
+include tools/habits.mk

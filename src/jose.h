@@ -1,0 +1,158 @@
+/*
+ * src/jose.h
+ *		What the layers above may use of JOSE (RFC 7515, 7517, 7518, 7519, 8037).
+ *
+ * Nothing here knows of issuers as configured objects, scopes or FHIR. Nothing
+ * here raises an error but jose_raise() and the functions that say so.
+ * All memory is palloc'd in CurrentMemoryContext unless stated; OpenSSL objects
+ * are freed by a reset callback of the context they were made in.
+ */
+#ifndef SMART_FHIR_JOSE_H
+#define SMART_FHIR_JOSE_H
+
+#include "datatype/timestamp.h"
+#include "utils/jsonb.h"
+
+/* Limits (design.md; smart-rules JW-8) */
+#define JOSE_MAX_TOKEN_BYTES (64 * 1024)
+#define JOSE_MAX_KID_BYTES 1024
+#define JOSE_MAX_JSON_DEPTH 64
+#define JOSE_MAX_JWKS_BYTES (512 * 1024)
+#define JOSE_MAX_KEYS 100
+
+/*
+ * Why a token is not accepted. JOSE_OK is 0. jose_status_code() gives the stable
+ * machine code (constraint name of the error), jose_status_detail() a sentence.
+ */
+typedef enum JoseStatus
+{
+	JOSE_OK = 0,
+	JOSE_TOO_LARGE,			/* token_too_large */
+	JOSE_MALFORMED,			/* malformed: parts, base64url, JSON, duplicates, depth, UTF-8 */
+	JOSE_HEADER,			/* header: crit, b64, cty, alg or kid of a wrong type, ... */
+	JOSE_ALGORITHM,			/* algorithm: none, unknown, not in the allowed set */
+	JOSE_KEY_NOT_FOUND,		/* unknown_key: no (or more than one) key fits */
+	JOSE_SIGNATURE,			/* signature */
+	JOSE_CLAIM_TYPE,		/* claim_type: a registered claim of a wrong JSON type or range */
+	JOSE_EXPIRED,			/* token_expired */
+	JOSE_NOT_YET_VALID,		/* token_not_yet_valid (nbf, and iat in the future for login) */
+	JOSE_ISSUER,			/* issuer: iss differs or is missing */
+	JOSE_AUDIENCE,			/* audience */
+	JOSE_UNKNOWN_ISSUER,	/* unknown_issuer: from here on raised by the session layer only */
+	JOSE_TOKEN_TYPE,		/* token_type: typ; an ID token */
+	JOSE_REQUIRED_CLAIM,	/* required_claim */
+	JOSE_LIFETIME,			/* token_lifetime: exp - iat too long; nbf or iat after exp */
+	JOSE_CONFIRMATION,		/* confirmation: cnf, the token is not a bearer token */
+	JOSE_CLIENT,			/* client: client_id not in the issuer's client_ids */
+	JOSE_CONTEXT,			/* context: contradicting patients, or a context function failed */
+	JOSE_REVOKED,			/* token_revoked */
+	JOSE_SESSION_CHANGED,	/* session_changed */
+	JOSE_HELD_CURSOR		/* held_cursor (raised as 55000) */
+} JoseStatus;
+
+extern const char *jose_status_code(JoseStatus status);
+extern const char *jose_status_detail(JoseStatus status);
+
+/*
+ * ereport(ERROR) 28000 "access token is not accepted", DETAIL from the status,
+ * schema name "smart", constraint name the code; statement and context hidden.
+ */
+extern void jose_raise(JoseStatus status) pg_attribute_noreturn();
+
+/* One bit an algorithm; HS* are in no default set. */
+#define JOSE_RS256 0x0001
+#define JOSE_RS384 0x0002
+#define JOSE_RS512 0x0004
+#define JOSE_PS256 0x0008
+#define JOSE_PS384 0x0010
+#define JOSE_PS512 0x0020
+#define JOSE_ES256 0x0040
+#define JOSE_ES384 0x0080
+#define JOSE_ES512 0x0100
+#define JOSE_EDDSA 0x0200
+#define JOSE_HS256 0x0400
+#define JOSE_HS384 0x0800
+#define JOSE_HS512 0x1000
+#define JOSE_ASYMMETRIC 0x03FF
+#define JOSE_ALL 0x1FFF
+
+/* "RS256" -> bit; 0 when the name is unknown. "Ed25519" is EdDSA (RFC 9864). */
+extern uint32 jose_algorithm_by_name(const char *name, size_t len);
+extern const char *jose_algorithm_name(uint32 bit);
+
+#define JOSE_THUMBPRINT_LEN 43	/* base64url of SHA-256, without the NUL */
+
+typedef struct JoseKeySet JoseKeySet;	/* parsed JWKS; lives in the context it was made in */
+typedef struct JoseKey JoseKey;
+
+/*
+ * Parse a JWK Set, a bare JWK or an array of JWKs. Keys that cannot be used are
+ * left out (RFC 7517 5). NULL and *error (static text) when the value is no key set
+ * at all or exceeds a limit. With public_only a set that holds a private or
+ * symmetric key is refused as a whole (JK-7, JK-8).
+ */
+extern JoseKeySet *jose_keyset_parse(Jsonb *jwks, bool public_only, const char **error);
+extern int	jose_keyset_size(const JoseKeySet *set);		/* usable keys */
+extern const JoseKey *jose_keyset_key(const JoseKeySet *set, int i);
+/* RFC 7638 thumbprint, NUL-terminated, owned by the key. */
+extern const char *jose_key_thumbprint(const JoseKey *key);
+extern const char *jose_key_kid(const JoseKey *key);		/* NULL when it has none */
+extern bool jose_keyset_has_thumbprint(const JoseKeySet *set, const char *thumbprint);
+
+/* A token taken apart; nothing is verified yet. Pointers are palloc'd or into token. */
+typedef struct JwsToken
+{
+	const char *signing_input;
+	size_t		signing_input_len;
+	Jsonb	   *header;
+	unsigned char *payload;
+	size_t		payload_len;
+	unsigned char *signature;
+	size_t		signature_len;
+	uint32		algorithm;		/* one JOSE_* bit */
+	const char *kid;			/* NULL when absent */
+	const char *typ;			/* NULL when absent */
+} JwsToken;
+
+/* Split, decode, check the header (JW-1..9, AL-2, AL-3, AL-9, AL-10). */
+extern JoseStatus jws_decode(const char *token, size_t len, JwsToken *out);
+/* Choose the one key that fits and verify. *key (may be NULL) gets the key used. */
+extern JoseStatus jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms,
+							 const JoseKey **key);
+/* The payload as a JSON object under the same strict rules. */
+extern JoseStatus jwt_payload(const JwsToken *token, Jsonb **claims);
+
+/* Registered time claims, in microseconds, rounded up so that comparisons are exact. */
+typedef struct JwtTimes
+{
+	bool		has_exp;
+	bool		has_nbf;
+	bool		has_iat;
+	TimestampTz exp;
+	TimestampTz nbf;
+	TimestampTz iat;
+} JwtTimes;
+
+extern JoseStatus jwt_times(Jsonb *claims, JwtTimes *out);	/* types and ranges (CL-5) */
+
+typedef struct JwtRules
+{
+	const char *issuer;			/* NULL: any */
+	int			n_audience;
+	const char **audience;		/* n_audience = 0: not checked */
+	bool		exp_required;
+	int64		leeway_usecs;
+	TimestampTz now;
+} JwtRules;
+
+/* iss, aud, exp, nbf; *times (may be NULL) is filled. (CL-2, CL-3, CL-5 to CL-7) */
+extern JoseStatus jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times);
+
+/*
+ * Is this text JSON that jsonb takes without an error: valid UTF-8, depth at most
+ * max_depth, no \u0000, no lone surrogate, numbers that numeric holds? With
+ * unique_members also no member twice in one object, at any depth.
+ */
+extern bool json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members);
+
+#endif							/* SMART_FHIR_JOSE_H */
