@@ -8,45 +8,13 @@
  */
 #include "postgres.h"
 
-#include <jwt.h>
-#include <openssl/crypto.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-
 #include "utils/builtins.h"
 #include "utils/json.h"
-#include "utils/memutils.h"
 
 #include "jose.h"
 #include "jose_b64.h"
 #include "jose_evp.h"
-
-#define LIBJWT_ALGORITHMS                                                                          \
-	(JOSE_RS256 | JOSE_RS384 | JOSE_RS512 | JOSE_ES256 | JOSE_ES384 | JOSE_ES512 | JOSE_HS256 |    \
-	 JOSE_HS384 | JOSE_HS512)
-
-/* What libjwt and OpenSSL allocate for one signature. */
-typedef struct LibjwtResources
-{
-	jwt_t	   *jwt;
-	char	   *token;
-	BIO		   *pem;
-	MemoryContextCallback callback;
-} LibjwtResources;
-
-static void
-free_resources(void *arg)
-{
-	LibjwtResources *res = arg;
-
-	if (res->jwt != NULL)
-		jwt_free(res->jwt);
-	free(res->token);
-	BIO_free(res->pem);			/* a BIO of secure memory clears it */
-	res->jwt = NULL;
-	res->token = NULL;
-	res->pem = NULL;
-}
+#include "jose_libjwt.h"
 
 /* One member of the header; first tells whether a comma is needed. */
 static void
@@ -172,47 +140,6 @@ token_is_right(const char *token, Jsonb *header, Jsonb *payload, const JoseKey *
 				   decoded.signature_len);
 }
 
-/* A token made by libjwt, or NULL when this libjwt cannot. */
-static char *
-sign_with_libjwt(const JoseKey *key, const JoseAlgorithm *alg, const char *header,
-				 const char *payload)
-{
-	LibjwtResources *res = palloc0(sizeof(LibjwtResources));
-	jwt_alg_t	jwt_alg = jwt_str_alg(alg->name);
-	unsigned char *key_data = key->secret;
-	long		key_len = key->size;
-	char	   *token = NULL;
-
-	if ((alg->bit & LIBJWT_ALGORITHMS) == 0 || jwt_alg == JWT_ALG_INVAL)
-		return NULL;
-	res->callback.func = free_resources;
-	res->callback.arg = res;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &res->callback);
-
-	if (key->pkey != NULL)
-	{
-		char	   *pem_data = NULL;
-
-		res->pem = BIO_new(BIO_s_secmem());
-		if (res->pem == NULL ||
-			PEM_write_bio_PrivateKey(res->pem, key->pkey, NULL, NULL, 0, NULL, NULL) != 1)
-			goto done;
-		key_len = BIO_get_mem_data(res->pem, &pem_data);
-		key_data = (unsigned char *) pem_data;
-	}
-	if (jwt_new(&res->jwt) != 0 || jwt_add_headers_json(res->jwt, header) != 0 ||
-		jwt_add_grants_json(res->jwt, payload) != 0 ||
-		jwt_set_alg(res->jwt, jwt_alg, key_data, (int) key_len) != 0)
-		goto done;
-	res->token = jwt_encode_str(res->jwt);
-	if (res->token != NULL)
-		token = pstrdup(res->token);
-done:
-	free_resources(res);
-	ERR_clear_error();
-	return token;
-}
-
 static void
 append_base64url(StringInfo buf, const void *data, size_t len)
 {
@@ -276,7 +203,7 @@ jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate, const ch
 		return NULL;
 	}
 
-	token = sign_with_libjwt(key, alg, header_json, payload_json);
+	token = libjwt_sign(key, alg, header_json, payload_json);
 	if (token == NULL || !token_is_right(token, header, payload, key, alg))
 		token = sign_with_evp(key, alg, header_json, payload_json);
 	if (token != NULL && strlen(token) > JOSE_MAX_TOKEN_BYTES)
