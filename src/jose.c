@@ -10,6 +10,7 @@
 
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
+#include "common/int.h"
 #include "fmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -93,21 +94,16 @@ algorithms_argument(FunctionCallInfo fcinfo, int arg)
 static int64
 leeway_argument(Interval *leeway)
 {
-	int64		day_usecs;
 	int64		usecs;
 
 	if (leeway->month != 0)
 		raise_argument(ERRCODE_INVALID_PARAMETER_VALUE,
 					   "leeway",
 					   "The leeway must be finite and without months or years.");
-	/* days are 32 bits wide, so the product may not fit */
-	if (leeway->day > LEEWAY_CAP_USECS / USECS_PER_DAY)
-		day_usecs = LEEWAY_CAP_USECS;
-	else if (leeway->day < -(LEEWAY_CAP_USECS / USECS_PER_DAY))
-		day_usecs = -LEEWAY_CAP_USECS;
-	else
-		day_usecs = leeway->day * USECS_PER_DAY;
-	usecs = day_usecs + Max(Min(leeway->time, LEEWAY_CAP_USECS), -LEEWAY_CAP_USECS);
+	/* where the sum does not fit, the days outweigh the time of day */
+	if (pg_mul_s64_overflow(leeway->day, USECS_PER_DAY, &usecs) ||
+		pg_add_s64_overflow(usecs, leeway->time, &usecs))
+		usecs = leeway->day < 0 ? -1 : LEEWAY_CAP_USECS;
 	if (usecs < 0)
 		raise_argument(ERRCODE_INVALID_PARAMETER_VALUE,
 					   "leeway",
