@@ -46,9 +46,9 @@ raise_argument(int sqlstate, const char *parameter, const char *detail)
 static char **
 text_array(ArrayType *array, const char *parameter, int *n)
 {
-	Datum	   *elements;
-	bool	   *nulls;
-	char	  **texts;
+	Datum *elements;
+	bool *nulls;
+	char **texts;
 
 	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, n);
 	if (*n == 0)
@@ -69,16 +69,16 @@ text_array(ArrayType *array, const char *parameter, int *n)
 static uint32
 algorithms_argument(FunctionCallInfo fcinfo, int arg)
 {
-	uint32		bits = 0;
-	char	  **names;
-	int			n;
+	uint32 bits = 0;
+	char **names;
+	int n;
 
 	if (PG_ARGISNULL(arg))
 		return JOSE_ALL;
 	names = text_array(PG_GETARG_ARRAYTYPE_P(arg), "algorithms", &n);
 	for (int i = 0; i < n; i++)
 	{
-		uint32		bit = jose_algorithm_by_name(names[i], strlen(names[i]));
+		uint32 bit = jose_algorithm_by_name(names[i], strlen(names[i]));
 
 		if (bit == 0)
 			raise_argument(ERRCODE_INVALID_PARAMETER_VALUE,
@@ -94,7 +94,7 @@ algorithms_argument(FunctionCallInfo fcinfo, int arg)
 static int64
 leeway_argument(Interval *leeway)
 {
-	int64		usecs;
+	int64 usecs;
 
 	if (leeway->month != 0)
 		raise_argument(ERRCODE_INVALID_PARAMETER_VALUE,
@@ -105,9 +105,8 @@ leeway_argument(Interval *leeway)
 		pg_add_s64_overflow(usecs, leeway->time, &usecs))
 		usecs = leeway->day < 0 ? -1 : LEEWAY_CAP_USECS;
 	if (usecs < 0)
-		raise_argument(ERRCODE_INVALID_PARAMETER_VALUE,
-					   "leeway",
-					   "The leeway must not be negative.");
+		raise_argument(
+			ERRCODE_INVALID_PARAMETER_VALUE, "leeway", "The leeway must not be negative.");
 	return Min(usecs, LEEWAY_CAP_USECS);
 }
 
@@ -127,9 +126,9 @@ token_argument(FunctionCallInfo fcinfo)
 static void
 verify_arguments(FunctionCallInfo fcinfo, uint32 algorithms, JwsToken *token)
 {
-	text	   *token_text;
+	text *token_text;
 	const JoseKeySet *set;
-	JoseStatus	status;
+	JoseStatus status;
 
 	if (PG_ARGISNULL(1))
 		raise_argument(ERRCODE_NULL_VALUE_NOT_ALLOWED, "jwks", "The key set must not be null.");
@@ -148,8 +147,8 @@ verify_arguments(FunctionCallInfo fcinfo, uint32 algorithms, JwsToken *token)
 Datum
 smart_jws_verify(PG_FUNCTION_ARGS)
 {
-	JwsToken	token;
-	bytea	   *payload;
+	JwsToken token;
+	bytea *payload;
 
 	verify_arguments(fcinfo, algorithms_argument(fcinfo, 2), &token);
 	payload = palloc(VARHDRSZ + token.payload_len);
@@ -161,11 +160,11 @@ smart_jws_verify(PG_FUNCTION_ARGS)
 Datum
 smart_jwt_verify(PG_FUNCTION_ARGS)
 {
-	JwtRules	rules;
-	JwsToken	token;
-	Jsonb	   *claims;
-	uint32		algorithms;
-	JoseStatus	status;
+	JwtRules rules;
+	JwsToken token;
+	Jsonb *claims;
+	uint32 algorithms;
+	JoseStatus status;
 
 	memset(&rules, 0, sizeof(rules));
 	rules.exp_required = true;
@@ -198,9 +197,9 @@ smart_jwt_verify(PG_FUNCTION_ARGS)
 Datum
 smart_jwt_header(PG_FUNCTION_ARGS)
 {
-	text	   *token = token_argument(fcinfo);
-	Jsonb	   *header;
-	JoseStatus	status;
+	text *token = token_argument(fcinfo);
+	Jsonb *header;
+	JoseStatus status;
 
 	status = jws_peek(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), &header, NULL);
 	if (status != JOSE_OK)
@@ -211,9 +210,9 @@ smart_jwt_header(PG_FUNCTION_ARGS)
 Datum
 smart_jwt_payload(PG_FUNCTION_ARGS)
 {
-	text	   *token = token_argument(fcinfo);
-	Jsonb	   *payload;
-	JoseStatus	status;
+	text *token = token_argument(fcinfo);
+	Jsonb *payload;
+	JoseStatus status;
 
 	status = jws_peek(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), NULL, &payload);
 	if (status != JOSE_OK)
@@ -225,8 +224,8 @@ Datum
 smart_jwt_sign(PG_FUNCTION_ARGS)
 {
 	const char *error = NULL;
-	char	   *token;
-	int			sqlstate = 0;
+	char *token;
+	int sqlstate = 0;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		raise_argument(ERRCODE_NULL_VALUE_NOT_ALLOWED,
@@ -240,8 +239,9 @@ smart_jwt_sign(PG_FUNCTION_ARGS)
 	if (token == NULL)
 		ereport(ERROR,
 				errcode(sqlstate),
-				sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION ?
-				errmsg("invalid JSON Web Key") : errmsg("could not sign the token"),
+				sqlstate == ERRCODE_INVALID_TEXT_REPRESENTATION
+					? errmsg("invalid JSON Web Key")
+					: errmsg("could not sign the token"),
 				errdetail("%s", error),
 				errhidestmt(true),
 				errhidecontext(true));
@@ -251,8 +251,8 @@ smart_jwt_sign(PG_FUNCTION_ARGS)
 Datum
 smart_jwk_thumbprint(PG_FUNCTION_ARGS)
 {
-	Jsonb	   *jwk = PG_GETARG_JSONB_P(0);
-	JoseKey    *key = jwk_make();
+	Jsonb *jwk = PG_GETARG_JSONB_P(0);
+	JoseKey *key = jwk_make();
 	const char *error;
 
 	if (!jwk_read_thumbprint(&jwk->root, key, &error))

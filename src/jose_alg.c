@@ -43,7 +43,7 @@ jose_algorithm_by_name(const char *name, size_t len)
 const char *
 jose_algorithm_name(uint32 bit)
 {
-	int			i = jose_algorithm_index(bit);
+	int i = jose_algorithm_index(bit);
 
 	return i < 0 ? NULL : jose_algorithms[i].name;
 }

@@ -20,18 +20,18 @@ typedef enum JoseDigest
 	JOSE_SHA256,
 	JOSE_SHA384,
 	JOSE_SHA512,
-	JOSE_NO_DIGEST				/* the algorithm hashes itself */
+	JOSE_NO_DIGEST /* the algorithm hashes itself */
 } JoseDigest;
 
 typedef struct JoseAlgorithm
 {
 	const char *name;
-	uint32		bit;
+	uint32 bit;
 	JoseKeyType key_type;
-	int			field_bytes;	/* EC: width of one coordinate; else 0 */
-	JoseDigest	digest;
-	int			hash_bytes;		/* PSS: also the salt; HMAC: also the least key */
-	bool		is_pss;
+	int field_bytes; /* EC: width of one coordinate; else 0 */
+	JoseDigest digest;
+	int hash_bytes; /* PSS: also the salt; HMAC: also the least key */
+	bool is_pss;
 } JoseAlgorithm;
 
 #define JOSE_N_ALGORITHMS 13
@@ -40,6 +40,6 @@ typedef struct JoseAlgorithm
 extern const JoseAlgorithm jose_algorithms[JOSE_N_ALGORITHMS];
 
 /* Index of a single bit in the table. */
-extern int	jose_algorithm_index(uint32 bit);
+extern int jose_algorithm_index(uint32 bit);
 
-#endif							/* SMART_FHIR_JOSE_ALG_H */
+#endif /* SMART_FHIR_JOSE_ALG_H */

@@ -10,7 +10,7 @@
 /* Room for the decoded form of len characters. */
 #define B64URL_DECODED_MAX(len) ((len) / 4 * 3 + 2)
 /* Characters that len bytes make, without a NUL. */
-#define B64URL_ENCODED_LEN(len) (((len) * 4 + 2) / 3)
+#define B64URL_ENCODED_LEN(len) (((len) *4 + 2) / 3)
 
 /*
  * Decode exactly the one spelling that an encoder makes: no padding, no white space, no
@@ -26,11 +26,11 @@ extern size_t b64url_encode(const unsigned char *in, size_t len, char *out);
 typedef struct JwsParts
 {
 	const char *header;
-	size_t		header_len;
+	size_t header_len;
 	const char *payload;
-	size_t		payload_len;
+	size_t payload_len;
 	const char *signature;
-	size_t		signature_len;
+	size_t signature_len;
 } JwsParts;
 
 /*
@@ -39,4 +39,4 @@ typedef struct JwsParts
  */
 extern bool jws_split(const char *token, size_t len, JwsParts *out);
 
-#endif							/* SMART_FHIR_JOSE_B64_H */
+#endif /* SMART_FHIR_JOSE_B64_H */

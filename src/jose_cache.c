@@ -20,10 +20,10 @@
 
 typedef struct CacheEntry
 {
-	MemoryContext context;		/* owns the rest; NULL: the entry is free */
-	Jsonb	   *jwks;
+	MemoryContext context; /* owns the rest; NULL: the entry is free */
+	Jsonb *jwks;
 	const JoseKeySet *set;
-	uint64		last_use;
+	uint64 last_use;
 } CacheEntry;
 
 static CacheEntry entries[CACHE_ENTRIES];
@@ -58,11 +58,11 @@ oldest_entry(void)
 const JoseKeySet *
 keyset_cache_get(Jsonb *jwks)
 {
-	size_t		size = VARSIZE(jwks);
+	size_t size = VARSIZE(jwks);
 	const char *error;
 	MemoryContext context;
 	MemoryContext old_context;
-	CacheEntry	made;
+	CacheEntry made;
 	CacheEntry *entry;
 
 	for (int i = 0; i < CACHE_ENTRIES; i++)

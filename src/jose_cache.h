@@ -14,4 +14,4 @@
  */
 extern const JoseKeySet *keyset_cache_get(Jsonb *jwks);
 
-#endif							/* SMART_FHIR_JOSE_CACHE_H */
+#endif /* SMART_FHIR_JOSE_CACHE_H */

@@ -21,9 +21,8 @@
 static int
 compare_numeric(Numeric value, int64 with)
 {
-	return DatumGetInt32(DirectFunctionCall2(numeric_cmp,
-											 NumericGetDatum(value),
-											 NumericGetDatum(int64_to_numeric(with))));
+	return DatumGetInt32(DirectFunctionCall2(
+		numeric_cmp, NumericGetDatum(value), NumericGetDatum(int64_to_numeric(with))));
 }
 
 /*
@@ -34,14 +33,13 @@ compare_numeric(Numeric value, int64 with)
 static TimestampTz
 numeric_date(Numeric value)
 {
-	Datum		usecs;
+	Datum usecs;
 
-	usecs = DirectFunctionCall2(numeric_mul,
-								NumericGetDatum(value),
-								NumericGetDatum(int64_to_numeric(USECS_PER_SEC)));
+	usecs = DirectFunctionCall2(
+		numeric_mul, NumericGetDatum(value), NumericGetDatum(int64_to_numeric(USECS_PER_SEC)));
 	usecs = DirectFunctionCall1(numeric_ceil, usecs);
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, usecs)) -
-		EPOCH_SHIFT_SECS * USECS_PER_SEC;
+		   EPOCH_SHIFT_SECS * USECS_PER_SEC;
 }
 
 /*
@@ -51,8 +49,8 @@ numeric_date(Numeric value)
 static bool
 read_time(Jsonb *claims, const char *name, bool any_finite, bool *has, TimestampTz *time)
 {
-	JsonbValue	value;
-	Numeric		number;
+	JsonbValue value;
+	Numeric number;
 
 	*has = false;
 	*time = 0;
@@ -97,7 +95,7 @@ static bool
 text_equals(const JsonbValue *value, const char *text)
 {
 	return value->val.string.len == (int) strlen(text) &&
-		memcmp(value->val.string.val, text, value->val.string.len) == 0;
+		   memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
 static bool
@@ -115,11 +113,11 @@ is_accepted_audience(const JsonbValue *value, const JwtRules *rules)
 static bool
 audience_fits(Jsonb *claims, const JwtRules *rules)
 {
-	JsonbValue	aud;
-	JsonbValue	item;
+	JsonbValue aud;
+	JsonbValue item;
 	JsonbIterator *it;
 	JsonbIteratorToken token;
-	bool		found = false;
+	bool found = false;
 
 	if (getKeyJsonValueFromContainer(&claims->root, "aud", 3, &aud) == NULL)
 		return false;
@@ -142,9 +140,9 @@ audience_fits(Jsonb *claims, const JwtRules *rules)
 JoseStatus
 jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times)
 {
-	JwtTimes	own_times;
-	JsonbValue	iss;
-	JoseStatus	status;
+	JwtTimes own_times;
+	JsonbValue iss;
+	JoseStatus status;
 
 	if (times == NULL)
 		times = &own_times;

@@ -35,7 +35,7 @@ der_byte(DerWriter *w, unsigned char byte)
 void
 der_header(DerWriter *w, unsigned char tag, const unsigned char *mark)
 {
-	size_t		len = (size_t) (mark - w->pos);
+	size_t len = (size_t) (mark - w->pos);
 
 	if (len < 0x80)
 		der_byte(w, (unsigned char) len);

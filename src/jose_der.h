@@ -18,9 +18,9 @@
 typedef struct DerWriter
 {
 	unsigned char *start;
-	unsigned char *pos;			/* what is written begins here */
+	unsigned char *pos; /* what is written begins here */
 	unsigned char *end;
-	bool		overflow;		/* the buffer was too small: the result is of no use */
+	bool overflow; /* the buffer was too small: the result is of no use */
 } DerWriter;
 
 extern void der_init(DerWriter *w, unsigned char *buf, size_t size);
@@ -31,4 +31,4 @@ extern void der_header(DerWriter *w, unsigned char tag, const unsigned char *mar
 /* A non-negative INTEGER; leading zero bytes are dropped. */
 extern void der_uint(DerWriter *w, const unsigned char *data, size_t len);
 
-#endif							/* SMART_FHIR_JOSE_DER_H */
+#endif /* SMART_FHIR_JOSE_DER_H */

@@ -54,10 +54,10 @@ evp_digest(JoseDigest digest, const void *data, size_t len, unsigned char *out)
 {
 	const EVP_MD *md = get_digest(digest);
 	EVP_MD_CTX *ctx = get_digest_ctx();
-	bool		made;
+	bool made;
 
 	made = md != NULL && ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
-		EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+		   EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
 	if (!made)
 		ERR_clear_error();
 	return made;
@@ -70,7 +70,8 @@ make_hmac(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_
 	const EVP_MD *md = get_digest(alg->digest);
 
 	return md != NULL &&
-		HMAC(md, key->secret, key->size, (const unsigned char *) input, input_len, mac, NULL) != NULL;
+		   HMAC(md, key->secret, key->size, (const unsigned char *) input, input_len, mac, NULL) !=
+			   NULL;
 }
 
 /* Padding, hash and salt of the algorithm; used for signing and verifying alike. */
@@ -83,8 +84,8 @@ set_parameters(EVP_PKEY_CTX *ctx, const JoseAlgorithm *alg, const EVP_MD *md)
 		return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
 	/* the salt is exactly as long as the hash (RFC 7518 3.5) */
 	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
-		EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1 &&
-		EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg->hash_bytes) == 1;
+		   EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1 &&
+		   EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg->hash_bytes) == 1;
 }
 
 /* The key's context for this algorithm, made at first use; NULL when OpenSSL fails. */
@@ -108,8 +109,8 @@ get_verify_ctx(const JoseKey *key, const JoseAlgorithm *alg)
 }
 
 static bool
-verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input,
-				 size_t input_len, const unsigned char *signature, size_t signature_len)
+verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+				 const unsigned char *signature, size_t signature_len)
 {
 	EVP_PKEY_CTX *ctx = get_verify_ctx(key, alg);
 	unsigned char hash[JOSE_MAX_HASH_BYTES];
@@ -120,8 +121,8 @@ verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input
 	if (alg->key_type == JOSE_KEY_EC)
 	{
 		/* r || s in full width (RFC 7518 3.4) to what OpenSSL wants */
-		size_t		width = (size_t) alg->field_bytes;
-		DerWriter	w;
+		size_t width = (size_t) alg->field_bytes;
+		DerWriter w;
 
 		if (signature_len != 2 * width)
 			return false;
@@ -134,7 +135,7 @@ verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input
 		signature = w.pos;
 		signature_len = (size_t) (w.end - w.pos);
 	}
-	else if (signature_len != (size_t) key->size)	/* RFC 8017 8.1.2, 8.2.2 */
+	else if (signature_len != (size_t) key->size) /* RFC 8017 8.1.2, 8.2.2 */
 		return false;
 	return EVP_PKEY_verify(ctx, signature, signature_len, hash, (size_t) alg->hash_bytes) == 1;
 }
@@ -144,17 +145,14 @@ verify_eddsa(const JoseKey *key, const char *input, size_t input_len,
 			 const unsigned char *signature, size_t signature_len)
 {
 	EVP_MD_CTX *ctx;
-	bool		fits;
+	bool fits;
 
 	if (signature_len != 64)
 		return false;
 	ctx = EVP_MD_CTX_new();
 	fits = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
-		EVP_DigestVerify(ctx,
-						 signature,
-						 signature_len,
-						 (const unsigned char *) input,
-						 input_len) == 1;
+		   EVP_DigestVerify(
+			   ctx, signature, signature_len, (const unsigned char *) input, input_len) == 1;
 	EVP_MD_CTX_free(ctx);
 	return fits;
 }
@@ -163,7 +161,7 @@ bool
 evp_verify(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
 		   const unsigned char *signature, size_t signature_len)
 {
-	bool		fits = false;
+	bool fits = false;
 
 	switch (alg->key_type)
 	{
@@ -175,15 +173,15 @@ evp_verify(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size
 			fits = verify_eddsa(key, input, input_len, signature, signature_len);
 			break;
 		case JOSE_KEY_OCT:
-			{
-				unsigned char mac[JOSE_MAX_HASH_BYTES];
+		{
+			unsigned char mac[JOSE_MAX_HASH_BYTES];
 
-				fits = signature_len == (size_t) alg->hash_bytes &&
-					make_hmac(key, alg, input, input_len, mac) &&
-					CRYPTO_memcmp(mac, signature, signature_len) == 0;
-				OPENSSL_cleanse(mac, sizeof(mac));
-				break;
-			}
+			fits = signature_len == (size_t) alg->hash_bytes &&
+				   make_hmac(key, alg, input, input_len, mac) &&
+				   CRYPTO_memcmp(mac, signature, signature_len) == 0;
+			OPENSSL_cleanse(mac, sizeof(mac));
+			break;
+		}
 	}
 	if (!fits)
 		ERR_clear_error();
@@ -195,13 +193,13 @@ static bool
 ecdsa_to_jws(const unsigned char *der, size_t der_len, size_t width, unsigned char *out)
 {
 	const unsigned char *p = der;
-	ECDSA_SIG  *sig = d2i_ECDSA_SIG(NULL, &p, (long) der_len);
-	bool		made;
+	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long) der_len);
+	bool made;
 
 	if (sig == NULL)
 		return false;
 	made = BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int) width) == (int) width &&
-		BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + width, (int) width) == (int) width;
+		   BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + width, (int) width) == (int) width;
 	ECDSA_SIG_free(sig);
 	return made;
 }
@@ -212,15 +210,15 @@ sign_with_pkey(const JoseKey *key, const JoseAlgorithm *alg, const char *input, 
 {
 	const EVP_MD *md = alg->digest == JOSE_NO_DIGEST ? NULL : get_digest(alg->digest);
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *pkey_ctx = NULL;	/* owned by ctx */
+	EVP_PKEY_CTX *pkey_ctx = NULL; /* owned by ctx */
 	unsigned char der[ECDSA_DER_BYTES];
 	unsigned char *out = alg->key_type == JOSE_KEY_EC ? der : signature;
-	size_t		len = alg->key_type == JOSE_KEY_EC ? sizeof(der) : JOSE_MAX_SIGNATURE_BYTES;
-	bool		made;
+	size_t len = alg->key_type == JOSE_KEY_EC ? sizeof(der) : JOSE_MAX_SIGNATURE_BYTES;
+	bool made;
 
 	made = ctx != NULL && EVP_DigestSignInit(ctx, &pkey_ctx, md, NULL, key->pkey) == 1 &&
-		set_parameters(pkey_ctx, alg, md) &&
-		EVP_DigestSign(ctx, out, &len, (const unsigned char *) input, input_len) == 1;
+		   set_parameters(pkey_ctx, alg, md) &&
+		   EVP_DigestSign(ctx, out, &len, (const unsigned char *) input, input_len) == 1;
 	EVP_MD_CTX_free(ctx);
 	if (made && alg->key_type == JOSE_KEY_EC)
 	{
@@ -235,7 +233,7 @@ bool
 evp_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
 		 unsigned char *signature, size_t *signature_len)
 {
-	bool		made;
+	bool made;
 
 	if (alg->key_type == JOSE_KEY_OCT)
 	{

@@ -26,4 +26,4 @@ extern bool evp_verify(const JoseKey *key, const JoseAlgorithm *alg, const char 
 extern bool evp_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *input,
 					 size_t input_len, unsigned char *signature, size_t *signature_len);
 
-#endif							/* SMART_FHIR_JOSE_EVP_H */
+#endif /* SMART_FHIR_JOSE_EVP_H */

@@ -15,13 +15,13 @@
 typedef struct JsonName
 {
 	const char *data;
-	size_t		len;
+	size_t len;
 } JsonName;
 
 typedef struct JsonFrame
 {
-	bool		is_object;
-	size_t		first_name;		/* index of this object's first name in names */
+	bool is_object;
+	size_t first_name; /* index of this object's first name in names */
 } JsonFrame;
 
 #define FIXED_NAMES 64
@@ -31,16 +31,16 @@ typedef struct JsonChecker
 	const unsigned char *p;
 	const unsigned char *end;
 	const JsonRules *rules;
-	int			depth;
-	JsonFrame	frames[JSON_DEPTH_CAP];
+	int depth;
+	JsonFrame frames[JSON_DEPTH_CAP];
 	/* names of the objects that are open, innermost last */
-	JsonName   *names;
-	size_t		n_names;
-	size_t		names_capacity;
-	JsonName	fixed_names[FIXED_NAMES];
+	JsonName *names;
+	size_t n_names;
+	size_t names_capacity;
+	JsonName fixed_names[FIXED_NAMES];
 	/* decoded names that held an escape; as long as the text, made at first use */
-	char	   *arena;
-	size_t		arena_used;
+	char *arena;
+	size_t arena_used;
 } JsonChecker;
 
 /* numeric's limits: digits before and after the decimal point (numeric.c) */
@@ -62,9 +62,9 @@ static int
 utf8_length(const unsigned char *p, const unsigned char *end)
 {
 	unsigned char lead = p[0];
-	ptrdiff_t	left = end - p;
+	ptrdiff_t left = end - p;
 
-#define IS_TAIL(b) (((b) & 0xC0) == 0x80)
+#define IS_TAIL(b) (((b) &0xC0) == 0x80)
 	if (lead < 0x80)
 		return 1;
 	if (lead >= 0xC2 && lead <= 0xDF)
@@ -105,13 +105,13 @@ hex_value(unsigned char h)
 static int
 hex4(const unsigned char *p, const unsigned char *end)
 {
-	int			value = 0;
+	int value = 0;
 
 	if (end - p < 4)
 		return -1;
 	for (int i = 0; i < 4; i++)
 	{
-		int			digit = hex_value(p[i]);
+		int digit = hex_value(p[i]);
 
 		if (digit < 0)
 			return -1;
@@ -155,8 +155,7 @@ utf8_encode(uint32 code, char *out)
 static uint32
 scan_escape(JsonChecker *c)
 {
-	int			high,
-				low;
+	int high, low;
 
 	if (c->p >= c->end)
 		return 0;
@@ -207,8 +206,8 @@ static bool
 scan_string(JsonChecker *c, JsonName *name)
 {
 	const unsigned char *start;
-	char	   *decoded = NULL;
-	size_t		decoded_len = 0;
+	char *decoded = NULL;
+	size_t decoded_len = 0;
 
 	if (c->p >= c->end || *c->p != '"')
 		return false;
@@ -223,7 +222,7 @@ scan_string(JsonChecker *c, JsonName *name)
 			return false;
 		if (*c->p >= 0x80)
 		{
-			int			n = utf8_length(c->p, c->end);
+			int n = utf8_length(c->p, c->end);
 
 			if (n == 0 || c->rules->ascii_only)
 				return false;
@@ -240,8 +239,8 @@ scan_string(JsonChecker *c, JsonName *name)
 			break;
 		if (*c->p == '\\')
 		{
-			size_t		raw_len = (size_t) (c->p - start);
-			uint32		code;
+			size_t raw_len = (size_t) (c->p - start);
+			uint32 code;
 
 			c->p++;
 			code = scan_escape(c);
@@ -282,9 +281,9 @@ scan_digits(JsonChecker *c)
 static bool
 scan_number(JsonChecker *c)
 {
-	size_t		integer_digits;
-	size_t		fraction_digits = 0;
-	long		exponent = 0;
+	size_t integer_digits;
+	size_t fraction_digits = 0;
+	long exponent = 0;
 
 	if (c->p < c->end && *c->p == '-')
 		c->p++;
@@ -306,7 +305,7 @@ scan_number(JsonChecker *c)
 	}
 	if (c->p < c->end && (*c->p == 'e' || *c->p == 'E'))
 	{
-		bool		negative = false;
+		bool negative = false;
 		const unsigned char *digits;
 
 		c->p++;
@@ -325,15 +324,15 @@ scan_number(JsonChecker *c)
 			exponent = -exponent;
 	}
 	return (long) integer_digits + exponent <= NUMERIC_INTEGER_DIGITS &&
-		integer_digits <= NUMERIC_INTEGER_DIGITS &&
-		(long) fraction_digits - exponent <= NUMERIC_FRACTION_DIGITS &&
-		fraction_digits <= NUMERIC_FRACTION_DIGITS;
+		   integer_digits <= NUMERIC_INTEGER_DIGITS &&
+		   (long) fraction_digits - exponent <= NUMERIC_FRACTION_DIGITS &&
+		   fraction_digits <= NUMERIC_FRACTION_DIGITS;
 }
 
 static bool
 scan_literal(JsonChecker *c, const char *word)
 {
-	size_t		len = strlen(word);
+	size_t len = strlen(word);
 
 	if ((size_t) (c->end - c->p) < len || memcmp(c->p, word, len) != 0)
 		return false;
@@ -356,10 +355,10 @@ compare_names(const JsonName *a, const JsonName *b)
 static bool
 names_are_distinct(JsonName *names, size_t n)
 {
-	JsonName   *from = names;
-	JsonName   *scratch;
-	JsonName   *to;
-	bool		distinct = true;
+	JsonName *from = names;
+	JsonName *scratch;
+	JsonName *to;
+	bool distinct = true;
 
 	if (n <= 8)
 	{
@@ -375,19 +374,19 @@ names_are_distinct(JsonName *names, size_t n)
 	to = scratch;
 	for (size_t width = 1; width < n && distinct; width *= 2)
 	{
-		JsonName   *swap = from;
+		JsonName *swap = from;
 
 		for (size_t start = 0; start < n && distinct; start += 2 * width)
 		{
-			size_t		i = start;
-			size_t		i_end = Min(start + width, n);
-			size_t		j = i_end;
-			size_t		j_end = Min(start + 2 * width, n);
-			size_t		out = start;
+			size_t i = start;
+			size_t i_end = Min(start + width, n);
+			size_t j = i_end;
+			size_t j_end = Min(start + 2 * width, n);
+			size_t out = start;
 
 			while (i < i_end && j < j_end)
 			{
-				int			cmp = compare_names(&from[i], &from[j]);
+				int cmp = compare_names(&from[i], &from[j]);
 
 				if (cmp == 0)
 				{
@@ -414,8 +413,8 @@ push_name(JsonChecker *c, const JsonName *name)
 {
 	if (c->n_names == c->names_capacity)
 	{
-		size_t		capacity = c->names_capacity * 2;
-		JsonName   *names;
+		size_t capacity = c->names_capacity * 2;
+		JsonName *names;
 
 		if (c->names == c->fixed_names)
 		{
@@ -438,7 +437,7 @@ push_name(JsonChecker *c, const JsonName *name)
 static bool
 scan_member_name(JsonChecker *c)
 {
-	JsonName	name;
+	JsonName name;
 
 	skip_space(c);
 	if (!scan_string(c, c->rules->unique_members ? &name : NULL))
@@ -456,11 +455,11 @@ scan_member_name(JsonChecker *c)
 static bool
 close_container(JsonChecker *c)
 {
-	JsonFrame  *frame = &c->frames[--c->depth];
+	JsonFrame *frame = &c->frames[--c->depth];
 
 	if (frame->is_object && c->rules->unique_members)
 	{
-		size_t		n = c->n_names - frame->first_name;
+		size_t n = c->n_names - frame->first_name;
 
 		if (n > 1 && !names_are_distinct(c->names + frame->first_name, n))
 			return false;
@@ -483,25 +482,25 @@ scan_value(JsonChecker *c)
 		{
 			case '{':
 			case '[':
-				{
-					bool		is_object = *c->p++ == '{';
+			{
+				bool is_object = *c->p++ == '{';
 
-					if (c->depth >= c->rules->max_depth || c->depth >= JSON_DEPTH_CAP)
-						return false;
-					c->frames[c->depth].is_object = is_object;
-					c->frames[c->depth].first_name = c->n_names;
-					c->depth++;
-					skip_space(c);
-					if (c->p < c->end && *c->p == (is_object ? '}' : ']'))
-					{
-						c->p++;
-						c->depth--;
-						break;
-					}
-					if (is_object && !scan_member_name(c))
-						return false;
-					continue;
+				if (c->depth >= c->rules->max_depth || c->depth >= JSON_DEPTH_CAP)
+					return false;
+				c->frames[c->depth].is_object = is_object;
+				c->frames[c->depth].first_name = c->n_names;
+				c->depth++;
+				skip_space(c);
+				if (c->p < c->end && *c->p == (is_object ? '}' : ']'))
+				{
+					c->p++;
+					c->depth--;
+					break;
 				}
+				if (is_object && !scan_member_name(c))
+					return false;
+				continue;
+			}
 			case '"':
 				if (!scan_string(c, NULL))
 					return false;
@@ -526,7 +525,7 @@ scan_value(JsonChecker *c)
 		/* a value has ended; what follows it? */
 		for (;;)
 		{
-			bool		is_object;
+			bool is_object;
 
 			if (c->depth == 0)
 				return true;
@@ -554,7 +553,7 @@ bool
 json_check(const char *text, size_t len, const JsonRules *rules)
 {
 	JsonChecker c;
-	bool		valid;
+	bool valid;
 
 	c.p = (const unsigned char *) text;
 	c.end = c.p + len;

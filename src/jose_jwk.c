@@ -28,10 +28,10 @@
 typedef struct JoseCurve
 {
 	const char *name;
-	int			field_bytes;
-	uint32		algorithm;
+	int field_bytes;
+	uint32 algorithm;
 	unsigned char oid_len;
-	unsigned char oid[12];		/* with tag and length */
+	unsigned char oid[12]; /* with tag and length */
 } JoseCurve;
 
 static const JoseCurve curves[] = {
@@ -41,12 +41,34 @@ static const JoseCurve curves[] = {
 };
 
 static const unsigned char oid_ec_public_key[] = {
-	0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01,
+	0x06,
+	0x07,
+	0x2A,
+	0x86,
+	0x48,
+	0xCE,
+	0x3D,
+	0x02,
+	0x01,
 };
 
 /* SEQUENCE { rsaEncryption, NULL } */
 static const unsigned char rsa_algorithm_id[] = {
-	0x30, 0x0D, 0x06, 0x09, 0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01, 0x05, 0x00,
+	0x30,
+	0x0D,
+	0x06,
+	0x09,
+	0x2A,
+	0x86,
+	0x48,
+	0x86,
+	0xF7,
+	0x0D,
+	0x01,
+	0x01,
+	0x01,
+	0x05,
+	0x00,
 };
 
 /*
@@ -56,41 +78,53 @@ static const unsigned char rsa_algorithm_id[] = {
 static const unsigned char small_order[][32] = {
 	{0},
 	{1},
-	{0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4, 0x89, 0xF2, 0xEF, 0x98, 0xF0,
-	 0xD5, 0xDF, 0xAC, 0x05, 0xD3, 0xC6, 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05},
-	{0xC7, 0x17, 0x6A, 0x70, 0x3D, 0x4D, 0xD8, 0x4F, 0xBA, 0x3C, 0x0B, 0x76, 0x0D, 0x10, 0x67, 0x0F,
-	 0x2A, 0x20, 0x53, 0xFA, 0x2C, 0x39, 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC, 0x03, 0x7A},
-	{0xEC, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
-	{0xED, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
-	{0xEE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
+	{0x26, 0xE8, 0x95, 0x8F, 0xC2, 0xB2, 0x27, 0xB0, 0x45, 0xC3, 0xF4,
+	 0x89, 0xF2, 0xEF, 0x98, 0xF0, 0xD5, 0xDF, 0xAC, 0x05, 0xD3, 0xC6,
+	 0x33, 0x39, 0xB1, 0x38, 0x02, 0x88, 0x6D, 0x53, 0xFC, 0x05},
+	{0xC7, 0x17, 0x6A, 0x70, 0x3D, 0x4D, 0xD8, 0x4F, 0xBA, 0x3C, 0x0B,
+	 0x76, 0x0D, 0x10, 0x67, 0x0F, 0x2A, 0x20, 0x53, 0xFA, 0x2C, 0x39,
+	 0xCC, 0xC6, 0x4E, 0xC7, 0xFD, 0x77, 0x92, 0xAC, 0x03, 0x7A},
+	{0xEC, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
+	{0xED, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
+	{0xEE, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+	 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F},
 };
 
 /* Members that only a private or secret key has (RFC 7518 6.2.2, 6.3.2, 6.4). */
 static const char *const secret_members[] = {
-	"d", "p", "q", "dp", "dq", "qi", "oth", "k",
+	"d",
+	"p",
+	"q",
+	"dp",
+	"dq",
+	"qi",
+	"oth",
+	"k",
 };
 
 /* Decoded bytes of one member. */
 typedef struct Octets
 {
 	unsigned char *data;
-	size_t		len;
+	size_t len;
 } Octets;
 
 bool
 jwk_member(JsonbContainer *jwk, const char *name, JsonbValue *value)
 {
 	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), value) != NULL &&
-		value->type == jbvString;
+		   value->type == jbvString;
 }
 
 static bool
 has_member(JsonbContainer *jwk, const char *name)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), &value) != NULL;
 }
@@ -99,15 +133,15 @@ static bool
 is_text(const JsonbValue *value, const char *text)
 {
 	return value->type == jbvString && value->val.string.len == (int) strlen(text) &&
-		memcmp(value->val.string.val, text, value->val.string.len) == 0;
+		   memcmp(value->val.string.val, text, value->val.string.len) == 0;
 }
 
 /* The bytes of a base64url member, at least one and at most max_len of them. */
 static bool
 read_octets(JsonbContainer *jwk, const char *name, size_t max_len, Octets *out)
 {
-	JsonbValue	value;
-	size_t		text_len;
+	JsonbValue value;
+	size_t text_len;
 
 	if (!jwk_member(jwk, name, &value))
 		return false;
@@ -135,12 +169,12 @@ make_thumbprint(JsonbContainer *jwk, const char *const *names, JoseKey *key)
 {
 	StringInfoData buf;
 	unsigned char hash[JOSE_MAX_HASH_BYTES];
-	bool		made;
+	bool made;
 
 	initStringInfo(&buf);
 	for (; *names != NULL; names++)
 	{
-		JsonbValue	value;
+		JsonbValue value;
 
 		if (!jwk_member(jwk, *names, &value))
 			return false;
@@ -168,7 +202,7 @@ static EVP_PKEY *
 parse_private(int type, DerWriter *w)
 {
 	const unsigned char *p = w->pos;
-	EVP_PKEY   *pkey = NULL;
+	EVP_PKEY *pkey = NULL;
 
 	if (!w->overflow)
 		pkey = d2i_PrivateKey(type, NULL, &p, (long) (w->end - w->pos));
@@ -182,12 +216,12 @@ read_rsa_private(JsonbContainer *jwk, const Octets *n, const Octets *e, JoseKey 
 {
 	static const char *const names[] = {"qi", "dq", "dp", "q", "p", "d"};
 	unsigned char der[DER_BUFFER_BYTES];
-	DerWriter	w;
+	DerWriter w;
 
 	der_init(&w, der, sizeof(der));
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
-		Octets		member;
+		Octets member;
 
 		if (!read_octets(jwk, names[i], JOSE_RSA_MAX_BITS / 8, &member))
 		{
@@ -209,10 +243,9 @@ static const char *
 read_rsa(JsonbContainer *jwk, bool with_private, JoseKey *key)
 {
 	unsigned char der[DER_BUFFER_BYTES];
-	DerWriter	w;
-	Octets		n,
-				e;
-	int			bits;
+	DerWriter w;
+	Octets n, e;
+	int bits;
 	const char *error;
 
 	if (!read_octets(jwk, "n", JOSE_RSA_MAX_BITS / 8 + 1, &n) ||
@@ -275,11 +308,10 @@ read_ec(JsonbContainer *jwk, bool with_private, JoseKey *key)
 {
 	const JoseCurve *curve = NULL;
 	unsigned char der[DER_BUFFER_BYTES];
-	DerWriter	w;
-	JsonbValue	crv;
-	Octets		x,
-				y;
-	size_t		width;
+	DerWriter w;
+	JsonbValue crv;
+	Octets x, y;
+	size_t width;
 
 	if (!jwk_member(jwk, "crv", &crv))
 		return "The EC key has no curve.";
@@ -292,8 +324,8 @@ read_ec(JsonbContainer *jwk, bool with_private, JoseKey *key)
 		return "The curve of the EC key is none of P-256, P-384 and P-521.";
 	width = (size_t) curve->field_bytes;
 	/* full width, leading zeros kept (RFC 7518 6.2.1.2) */
-	if (!read_octets(jwk, "x", width, &x) || !read_octets(jwk, "y", width, &y) ||
-		x.len != width || y.len != width)
+	if (!read_octets(jwk, "x", width, &x) || !read_octets(jwk, "y", width, &y) || x.len != width ||
+		y.len != width)
 		return "The coordinates of the EC key are missing or not as wide as the curve.";
 
 	key->type = JOSE_KEY_EC;
@@ -304,7 +336,7 @@ read_ec(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	if (with_private)
 	{
 		const unsigned char *mark;
-		Octets		d;
+		Octets d;
 
 		if (!read_octets(jwk, "d", width, &d) || d.len != width)
 			return "An EC key that signs needs d, as wide as the curve.";
@@ -341,8 +373,8 @@ read_ec(JsonbContainer *jwk, bool with_private, JoseKey *key)
 static const char *
 read_okp(JsonbContainer *jwk, bool with_private, JoseKey *key)
 {
-	JsonbValue	crv;
-	Octets		x;
+	JsonbValue crv;
+	Octets x;
 	unsigned char masked[32];
 
 	if (!jwk_member(jwk, "crv", &crv) || !is_text(&crv, "Ed25519"))
@@ -362,7 +394,7 @@ read_okp(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	key->suits = JOSE_EDDSA;
 	if (with_private)
 	{
-		Octets		d;
+		Octets d;
 
 		if (!read_octets(jwk, "d", 32, &d) || d.len != 32)
 			return "An OKP key that signs needs d of 32 bytes.";
@@ -377,7 +409,7 @@ read_okp(JsonbContainer *jwk, bool with_private, JoseKey *key)
 static const char *
 read_oct(JsonbContainer *jwk, JoseKey *key)
 {
-	Octets		k;
+	Octets k;
 
 	if (!read_octets(jwk, "k", JOSE_MAX_JWKS_BYTES, &k))
 		return "The secret of the oct key is missing, empty or malformed.";
@@ -387,7 +419,8 @@ read_oct(JsonbContainer *jwk, JoseKey *key)
 	/* at least as long as the hash (RFC 7518 3.2) */
 	for (int i = 0; i < JOSE_N_ALGORITHMS; i++)
 	{
-		if (jose_algorithms[i].key_type == JOSE_KEY_OCT && jose_algorithms[i].hash_bytes <= key->size)
+		if (jose_algorithms[i].key_type == JOSE_KEY_OCT &&
+			jose_algorithms[i].hash_bytes <= key->size)
 			key->suits |= jose_algorithms[i].bit;
 	}
 	return NULL;
@@ -400,10 +433,10 @@ read_oct(JsonbContainer *jwk, JoseKey *key)
 static bool
 key_ops_allow(JsonbContainer *jwk, const char *operation)
 {
-	JsonbValue	ops;
+	JsonbValue ops;
 	JsonbContainer *array;
-	uint32		n;
-	bool		found = false;
+	uint32 n;
+	bool found = false;
 
 	if (getKeyJsonValueFromContainer(jwk, "key_ops", 7, &ops) == NULL)
 		return true;
@@ -437,8 +470,8 @@ key_ops_allow(JsonbContainer *jwk, const char *operation)
 static void
 read_purpose(JsonbContainer *jwk, bool with_private, JoseKey *key)
 {
-	JsonbValue	value;
-	uint32		allowed = key->suits;
+	JsonbValue value;
+	uint32 allowed = key->suits;
 
 	if (getKeyJsonValueFromContainer(jwk, "use", 3, &value) != NULL && !is_text(&value, "sig"))
 		allowed = 0;
@@ -471,7 +504,7 @@ read_material(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	static const char *const oct_members[] = {"k", "kty", NULL};
 	const char *const *members;
 	const char *error;
-	JsonbValue	kty;
+	JsonbValue kty;
 
 	if (!JsonContainerIsObject(jwk))
 		return "A key must be a JSON object.";
@@ -539,7 +572,7 @@ jwk_free(JoseKey *key)
 bool
 jwk_is_secret(JsonbContainer *jwk)
 {
-	JsonbValue	kty;
+	JsonbValue kty;
 
 	if (jwk_member(jwk, "kty", &kty) && is_text(&kty, "oct"))
 		return true;
@@ -553,7 +586,7 @@ jwk_is_secret(JsonbContainer *jwk)
 
 typedef struct OwnedKey
 {
-	JoseKey		key;
+	JoseKey key;
 	MemoryContextCallback callback;
 } OwnedKey;
 
@@ -566,7 +599,7 @@ free_owned_key(void *arg)
 JoseKey *
 jwk_make(void)
 {
-	OwnedKey   *owned = palloc0(sizeof(OwnedKey));
+	OwnedKey *owned = palloc0(sizeof(OwnedKey));
 
 	owned->callback.func = free_owned_key;
 	owned->callback.arg = &owned->key;

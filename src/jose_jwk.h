@@ -18,15 +18,15 @@
 struct JoseKey
 {
 	JoseKeyType type;
-	int			size;			/* bytes: RSA modulus, EC coordinate, OKP key, oct secret */
-	uint32		suits;			/* algorithms that type, curve and size allow */
-	uint32		verifies;		/* of these, what use, key_ops and alg let it verify */
-	uint32		signs;			/* the same for signing; 0 for a public key */
-	uint32		alg;			/* bit of the member alg, 0 when it has none that is known */
-	char	   *kid;			/* NULL when absent */
-	char		thumbprint[JOSE_THUMBPRINT_LEN + 1];
-	EVP_PKEY   *pkey;			/* NULL for oct */
-	unsigned char *secret;		/* oct only */
+	int size;		 /* bytes: RSA modulus, EC coordinate, OKP key, oct secret */
+	uint32 suits;	 /* algorithms that type, curve and size allow */
+	uint32 verifies; /* of these, what use, key_ops and alg let it verify */
+	uint32 signs;	 /* the same for signing; 0 for a public key */
+	uint32 alg;		 /* bit of the member alg, 0 when it has none that is known */
+	char *kid;		 /* NULL when absent */
+	char thumbprint[JOSE_THUMBPRINT_LEN + 1];
+	EVP_PKEY *pkey;		   /* NULL for oct */
+	unsigned char *secret; /* oct only */
 	/* contexts ready to verify with, made at first use; see evp_verify() */
 	EVP_PKEY_CTX *verify_ctx[JOSE_N_ALGORITHMS];
 };
@@ -53,4 +53,4 @@ extern bool jwk_member(JsonbContainer *jwk, const char *name, JsonbValue *value)
 /* A key in CurrentMemoryContext that is freed with it. */
 extern JoseKey *jwk_make(void);
 
-#endif							/* SMART_FHIR_JOSE_JWK_H */
+#endif /* SMART_FHIR_JOSE_JWK_H */

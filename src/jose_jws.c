@@ -18,7 +18,7 @@
 bool
 json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members)
 {
-	JsonRules	rules;
+	JsonRules rules;
 
 	rules.max_depth = max_depth;
 	rules.unique_members = unique_members;
@@ -60,7 +60,7 @@ split_token(const char *token, size_t len, JwsParts *parts)
 static bool
 header_text(JsonbContainer *header, const char *name, const char **text, size_t *text_len)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	*text = NULL;
 	*text_len = 0;
@@ -76,7 +76,7 @@ header_text(JsonbContainer *header, const char *name, const char **text, size_t 
 static bool
 header_has(JsonbContainer *header, const char *name)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	return getKeyJsonValueFromContainer(header, name, (int) strlen(name), &value) != NULL;
 }
@@ -91,8 +91,7 @@ read_header(JwsToken *token)
 	JsonbContainer *header = &token->header->root;
 	const char *alg;
 	const char *cty;
-	size_t		alg_len,
-				len;
+	size_t alg_len, len;
 
 	if (!header_text(header, "alg", &alg, &alg_len) || alg == NULL)
 		return JOSE_HEADER;
@@ -113,10 +112,10 @@ read_header(JwsToken *token)
 JoseStatus
 jws_decode(const char *token, size_t len, JwsToken *out)
 {
-	JwsParts	parts;
+	JwsParts parts;
 	unsigned char *header;
-	size_t		header_len;
-	JoseStatus	status;
+	size_t header_len;
+	JoseStatus status;
 
 	memset(out, 0, sizeof(*out));
 	status = split_token(token, len, &parts);
@@ -135,21 +134,19 @@ jws_decode(const char *token, size_t len, JwsToken *out)
 JoseStatus
 jws_peek(const char *token, size_t len, Jsonb **header, Jsonb **payload)
 {
-	JwsParts	parts;
+	JwsParts parts;
 	unsigned char *text;
-	size_t		text_len;
-	JoseStatus	status;
+	size_t text_len;
+	JoseStatus status;
 
 	status = split_token(token, len, &parts);
 	if (status != JOSE_OK)
 		return status;
-	if (header != NULL &&
-		(!decode_part(parts.header, parts.header_len, &text, &text_len) ||
-		 !parse_object(text, text_len, header)))
+	if (header != NULL && (!decode_part(parts.header, parts.header_len, &text, &text_len) ||
+						   !parse_object(text, text_len, header)))
 		return JOSE_MALFORMED;
-	if (payload != NULL &&
-		(!decode_part(parts.payload, parts.payload_len, &text, &text_len) ||
-		 !parse_object(text, text_len, payload)))
+	if (payload != NULL && (!decode_part(parts.payload, parts.payload_len, &text, &text_len) ||
+							!parse_object(text, text_len, payload)))
 		return JOSE_MALFORMED;
 	return JOSE_OK;
 }
@@ -184,7 +181,7 @@ jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms, cons
 {
 	const JoseAlgorithm *alg;
 	const JoseKey *chosen;
-	int			index = jose_algorithm_index(token->algorithm);
+	int index = jose_algorithm_index(token->algorithm);
 
 	if (key != NULL)
 		*key = NULL;

@@ -14,9 +14,9 @@
 
 struct JoseKeySet
 {
-	int			n_keys;			/* usable ones */
-	int			n_read;			/* all that the callback has to free */
-	JoseKey    *keys;
+	int n_keys; /* usable ones */
+	int n_read; /* all that the callback has to free */
+	JoseKey *keys;
 	MemoryContextCallback callback;
 };
 
@@ -33,7 +33,7 @@ free_keyset(void *arg)
 static bool
 add_entry(JoseKeySet *set, JsonbContainer *jwk, bool public_only)
 {
-	JoseKey    *key = &set->keys[set->n_keys];
+	JoseKey *key = &set->keys[set->n_keys];
 	const char *error;
 
 	if (public_only && jwk_is_secret(jwk))
@@ -55,9 +55,9 @@ jose_keyset_parse(Jsonb *jwks, bool public_only, const char **error)
 {
 	JsonbContainer *root = &jwks->root;
 	JsonbContainer *entries = NULL;
-	JsonbValue	value;
+	JsonbValue value;
 	JoseKeySet *set;
-	uint32		n;
+	uint32 n;
 
 	*error = NULL;
 	if (VARSIZE(jwks) > JOSE_MAX_JWKS_BYTES)

@@ -27,22 +27,22 @@
 /* The functions of libjwt that are used; all or none. */
 typedef struct LibjwtApi
 {
-	int			(*make) (jwt_t **jwt);
-	void		(*release) (jwt_t *jwt);
-	int			(*add_headers_json) (jwt_t *jwt, const char *json);
-	int			(*add_grants_json) (jwt_t *jwt, const char *json);
-	int			(*set_alg) (jwt_t *jwt, jwt_alg_t alg, const unsigned char *key, int len);
-	char	   *(*encode_str) (jwt_t *jwt);
-	jwt_alg_t	(*str_alg) (const char *alg);
+	int (*make)(jwt_t **jwt);
+	void (*release)(jwt_t *jwt);
+	int (*add_headers_json)(jwt_t *jwt, const char *json);
+	int (*add_grants_json)(jwt_t *jwt, const char *json);
+	int (*set_alg)(jwt_t *jwt, jwt_alg_t alg, const unsigned char *key, int len);
+	char *(*encode_str)(jwt_t *jwt);
+	jwt_alg_t (*str_alg)(const char *alg);
 } LibjwtApi;
 
 /* What libjwt and OpenSSL allocate for one signature. */
 typedef struct LibjwtResources
 {
 	const LibjwtApi *api;
-	jwt_t	   *jwt;
-	char	   *token;
-	BIO		   *pem;
+	jwt_t *jwt;
+	char *token;
+	BIO *pem;
 	MemoryContextCallback callback;
 } LibjwtResources;
 
@@ -52,7 +52,7 @@ open_libjwt(void)
 {
 	/* the series 1: 1.17, 1.12, 1.10; later ones have another interface */
 	static const char *const names[] = {"libjwt.so.2", "libjwt.so.1", "libjwt.so.0"};
-	void	   *handle = NULL;
+	void *handle = NULL;
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
@@ -73,7 +73,7 @@ open_libjwt(void)
 static bool
 find_function(void *handle, const char *name, void *function)
 {
-	void	   *symbol = dlsym(handle, name);
+	void *symbol = dlsym(handle, name);
 
 	memcpy(function, &symbol, sizeof(symbol));
 	return symbol != NULL;
@@ -89,16 +89,16 @@ get_libjwt(void)
 
 	if (!tried)
 	{
-		void	   *handle = open_libjwt();
+		void *handle = open_libjwt();
 
 		tried = true;
 		usable = handle != NULL && find_function(handle, "jwt_new", &api.make) &&
-			find_function(handle, "jwt_free", &api.release) &&
-			find_function(handle, "jwt_add_headers_json", &api.add_headers_json) &&
-			find_function(handle, "jwt_add_grants_json", &api.add_grants_json) &&
-			find_function(handle, "jwt_set_alg", &api.set_alg) &&
-			find_function(handle, "jwt_encode_str", &api.encode_str) &&
-			find_function(handle, "jwt_str_alg", &api.str_alg);
+				 find_function(handle, "jwt_free", &api.release) &&
+				 find_function(handle, "jwt_add_headers_json", &api.add_headers_json) &&
+				 find_function(handle, "jwt_add_grants_json", &api.add_grants_json) &&
+				 find_function(handle, "jwt_set_alg", &api.set_alg) &&
+				 find_function(handle, "jwt_encode_str", &api.encode_str) &&
+				 find_function(handle, "jwt_str_alg", &api.str_alg);
 	}
 	return usable ? &api : NULL;
 }
@@ -118,7 +118,7 @@ free_resources(void *arg)
 	if (res->jwt != NULL)
 		res->api->release(res->jwt);
 	free(res->token);
-	BIO_free(res->pem);			/* a BIO of secure memory clears it */
+	BIO_free(res->pem); /* a BIO of secure memory clears it */
 	res->jwt = NULL;
 	res->token = NULL;
 	res->pem = NULL;
@@ -128,7 +128,7 @@ free_resources(void *arg)
 static bool
 get_key_data(const JoseKey *key, LibjwtResources *res, unsigned char **data, int *len)
 {
-	char	   *pem = NULL;
+	char *pem = NULL;
 
 	if (key->pkey == NULL)
 	{
@@ -151,8 +151,8 @@ libjwt_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *header, co
 	LibjwtResources *res;
 	const LibjwtApi *api;
 	unsigned char *key_data;
-	int			key_len;
-	char	   *token = NULL;
+	int key_len;
+	char *token = NULL;
 
 	if ((alg->bit & LIBJWT_ALGORITHMS) == 0 || (api = get_libjwt()) == NULL)
 		return NULL;

@@ -14,4 +14,4 @@
 extern char *libjwt_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *header,
 						 const char *payload);
 
-#endif							/* SMART_FHIR_JOSE_LIBJWT_H */
+#endif /* SMART_FHIR_JOSE_LIBJWT_H */

@@ -20,7 +20,7 @@
 static void
 append_member(StringInfo buf, const char *name, int name_len, JsonbValue *value)
 {
-	Jsonb	   *json = JsonbValueToJsonb(value);
+	Jsonb *json = JsonbValueToJsonb(value);
 
 	appendStringInfoChar(buf, buf->len == 0 ? '{' : ',');
 	escape_json(buf, pnstrdup(name, name_len));
@@ -36,8 +36,7 @@ header_text(Jsonb *header)
 	StringInfoData buf;
 	JsonbIterator *it = JsonbIteratorInit(&header->root);
 	JsonbIteratorToken token;
-	JsonbValue	key,
-				value;
+	JsonbValue key, value;
 
 	initStringInfo(&buf);
 	for (size_t i = 0; i < lengthof(first); i++)
@@ -47,14 +46,14 @@ header_text(Jsonb *header)
 	}
 	while ((token = JsonbIteratorNext(&it, &key, true)) != WJB_DONE)
 	{
-		bool		is_first = false;
+		bool is_first = false;
 
 		if (token != WJB_KEY)
 			continue;
 		(void) JsonbIteratorNext(&it, &value, true);
 		for (size_t i = 0; i < lengthof(first); i++)
-			is_first = is_first || (key.val.string.len == 3 &&
-									memcmp(key.val.string.val, first[i], 3) == 0);
+			is_first = is_first ||
+					   (key.val.string.len == 3 && memcmp(key.val.string.val, first[i], 3) == 0);
 		if (!is_first)
 			append_member(&buf, key.val.string.val, key.val.string.len, &value);
 	}
@@ -65,7 +64,7 @@ header_text(Jsonb *header)
 static void
 push_text(JsonbParseState **state, const char *name, const char *text)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	value.type = jbvString;
 	value.val.string.val = unconstify(char *, name);
@@ -81,7 +80,7 @@ static Jsonb *
 make_header(const JoseKey *key, const JoseAlgorithm *alg, Jsonb *given)
 {
 	JsonbParseState *state = NULL;
-	Jsonb	   *header;
+	Jsonb *header;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	push_text(&state, "alg", alg->name);
@@ -99,9 +98,9 @@ make_header(const JoseKey *key, const JoseAlgorithm *alg, Jsonb *given)
 static const JoseAlgorithm *
 choose_algorithm(const JoseKey *key, Jsonb *header)
 {
-	JsonbValue	value;
-	uint32		bit = 0;
-	int			index;
+	JsonbValue value;
+	uint32 bit = 0;
+	int index;
 
 	if (header != NULL && getKeyJsonValueFromContainer(&header->root, "alg", 3, &value) != NULL)
 	{
@@ -125,19 +124,19 @@ static bool
 token_is_right(const char *token, Jsonb *header, Jsonb *payload, const JoseKey *key,
 			   const JoseAlgorithm *alg)
 {
-	JwsToken	decoded;
-	Jsonb	   *claims;
+	JwsToken decoded;
+	Jsonb *claims;
 
-	return jws_decode(token, strlen(token), &decoded) == JOSE_OK &&
-		decoded.algorithm == alg->bit && jwt_payload(&decoded, &claims) == JOSE_OK &&
-		compareJsonbContainers(&decoded.header->root, &header->root) == 0 &&
-		compareJsonbContainers(&claims->root, &payload->root) == 0 &&
-		evp_verify(key,
-				   alg,
-				   decoded.signing_input,
-				   decoded.signing_input_len,
-				   decoded.signature,
-				   decoded.signature_len);
+	return jws_decode(token, strlen(token), &decoded) == JOSE_OK && decoded.algorithm == alg->bit &&
+		   jwt_payload(&decoded, &claims) == JOSE_OK &&
+		   compareJsonbContainers(&decoded.header->root, &header->root) == 0 &&
+		   compareJsonbContainers(&claims->root, &payload->root) == 0 &&
+		   evp_verify(key,
+					  alg,
+					  decoded.signing_input,
+					  decoded.signing_input_len,
+					  decoded.signature,
+					  decoded.signature_len);
 }
 
 static void
@@ -153,7 +152,7 @@ sign_with_evp(const JoseKey *key, const JoseAlgorithm *alg, const char *header, 
 {
 	StringInfoData buf;
 	unsigned char signature[JOSE_MAX_SIGNATURE_BYTES];
-	size_t		signature_len;
+	size_t signature_len;
 
 	initStringInfo(&buf);
 	append_base64url(&buf, header, strlen(header));
@@ -169,11 +168,11 @@ sign_with_evp(const JoseKey *key, const JoseAlgorithm *alg, const char *header, 
 char *
 jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate, const char **error)
 {
-	JoseKey    *key = jwk_make();
+	JoseKey *key = jwk_make();
 	const JoseAlgorithm *alg;
-	char	   *header_json;
-	char	   *payload_json;
-	char	   *token;
+	char *header_json;
+	char *payload_json;
+	char *token;
 
 	if (!jwk_read(&jwk->root, true, key, error))
 	{

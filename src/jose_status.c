@@ -11,7 +11,7 @@
 
 typedef struct StatusText
 {
-	JoseStatus	status;
+	JoseStatus status;
 	const char *code;
 	const char *detail;
 } StatusText;
@@ -19,8 +19,9 @@ typedef struct StatusText
 static const StatusText texts[] = {
 	{JOSE_OK, "ok", "The token is accepted."},
 	{JOSE_TOO_LARGE, "token_too_large", "The token is larger than 64 KiB."},
-	{JOSE_MALFORMED, "malformed",
-		"The token is not a compact JWS of three base64url parts with well-formed JSON."},
+	{JOSE_MALFORMED,
+	 "malformed",
+	 "The token is not a compact JWS of three base64url parts with well-formed JSON."},
 	{JOSE_HEADER, "header", "The token's header has a member that is not supported or malformed."},
 	{JOSE_ALGORITHM, "algorithm", "The token's signature algorithm is not allowed."},
 	{JOSE_KEY_NOT_FOUND, "unknown_key", "Not exactly one key fits the token."},
@@ -34,15 +35,18 @@ static const StatusText texts[] = {
 	{JOSE_TOKEN_TYPE, "token_type", "The token is not of an accepted type."},
 	{JOSE_REQUIRED_CLAIM, "required_claim", "The token lacks a required claim."},
 	{JOSE_LIFETIME, "token_lifetime", "The token's lifetime is too long or contradicts itself."},
-	{JOSE_CONFIRMATION, "confirmation",
-		"The token is bound to a key of its holder and is not a bearer token."},
+	{JOSE_CONFIRMATION,
+	 "confirmation",
+	 "The token is bound to a key of its holder and is not a bearer token."},
 	{JOSE_CLIENT, "client", "The token was issued to a client that is not accepted."},
 	{JOSE_CONTEXT, "context", "The token's context contradicts itself or could not be resolved."},
 	{JOSE_REVOKED, "token_revoked", "The token has been revoked."},
-	{JOSE_SESSION_CHANGED, "session_changed",
-		"The session is not the one that the cursor or plan belongs to."},
-	{JOSE_HELD_CURSOR, "held_cursor",
-		"A cursor WITH HOLD is open; its stored rows belong to an earlier session."},
+	{JOSE_SESSION_CHANGED,
+	 "session_changed",
+	 "The session is not the one that the cursor or plan belongs to."},
+	{JOSE_HELD_CURSOR,
+	 "held_cursor",
+	 "A cursor WITH HOLD is open; its stored rows belong to an earlier session."},
 };
 
 static const StatusText *

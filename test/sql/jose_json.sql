@@ -33,6 +33,6 @@ BEGIN
 EXCEPTION WHEN invalid_authorization_specification THEN
 	RETURN 'refused';
 END $$;
-SELECT token, pg_temp.look(token) FROM (VALUES ('e30.e30.AA'), ('e30=.e30.AA'), (' e30.e30.AA'), (E'e30\n.e30.AA'), ('e31.e30.AA'), ('e3.e30.AA'), ('e.e30.AA'),
+SELECT token, pg_temp.look(token) FROM (VALUES ('e30.e30.AA'), ('e30=.e30.AA'), (' e30.e30.AA'), (E'e30\n.e30.AA'), ('e31.e30.AA'), ('eyJhIjoxfQ.e30.AA'), ('eyJhIjoxfR.e30.AA'), ('e3.e30.AA'), ('e.e30.AA'),
 	('.e30.AA'), ('e30.e30.'), ('e30.e30'), ('e30'), (''), ('e30.e30.AA.AA'), ('e30.e30.AA.'), ('eyJhIjoiPj8_In0.e30.AA'), ('eyJhIjoiPj8/In0.e30.AA')) AS t (token)
 ORDER BY token COLLATE "C";

@@ -66,6 +66,9 @@ FROM (VALUES (1799999998.999999), (1799999999), (1799999999.999999), (1800000000
 	(1900000000.499999), (1900000000.5), (1900000001.499999), (1900000001.5)) AS t (secs),
 	LATERAL (SELECT to_timestamp(0) + secs * interval '1 second' AS at) AS a
 ORDER BY at;
+-- A fraction below the clock's resolution counts too.
+SELECT pg_temp.code(smart.jwt_sign('{"exp": 1900000000.0000001}', :'rsa'), :'jwks', at => to_timestamp(1900000000)) LIKE '{%' AS not_yet_expired,
+	   pg_temp.code(smart.jwt_sign('{"exp": 1900000000, "nbf": 1800000000.0000001}', :'rsa'), :'jwks', at => to_timestamp(1800000000));
 -- A leeway without end does not wrap round.
 SELECT pg_temp.code(:'token', :'jwks', leeway => '2147483647 days', at => '2100-01-01Z') LIKE '{%' AS accepted;
 SELECT pg_temp.code(:'token', :'jwks', leeway => '-2147483648 days 2562047788 hours', at => '2029-01-01Z') AS negative;
@@ -101,6 +104,10 @@ SELECT pg_temp.code(smart.jwt_sign('{"exp": 1900000000}', jsonb_build_object('kt
 SELECT pg_temp.code(pg_temp.b64('{"alg":"none"}') || '.' || split_part(:'token', '.', 2) || '.' || split_part(:'token', '.', 3), :'jwks');
 SELECT pg_temp.code(pg_temp.b64('{"alg":"none"}') || '.' || split_part(:'token', '.', 2) || '.', :'jwks');
 SELECT pg_temp.code(smart.jwt_sign('{"exp": 4102444800}', :'oct'), :'jwks', algorithms => '{HS256}') LIKE '{%' AS hs256_with_oct;
+
+-- A MAC that is cut short, or goes on, fits as little as a wrong one.
+SELECT smart.jwt_sign('{"exp": 4102444800}', :'oct') AS mac \gset
+SELECT pg_temp.code(left(:'mac', -3), :'oct'), pg_temp.code(:'mac' || 'AAAA', :'oct'), pg_temp.code(left(:'mac', -4) || 'AAAA', :'oct');
 
 -- The choice of the key: by kid; without a kid the one that fits; never one after another.
 CREATE TEMP TABLE choice AS
