@@ -12,6 +12,7 @@
 
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "jose_cache.h"
 
 #define CACHE_ENTRIES 32

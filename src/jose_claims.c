@@ -10,6 +10,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
+#include "compat.h"
 #include "jose.h"
 
 /* 9999-12-31T23:59:59Z, the last second that a NumericDate may name here. */

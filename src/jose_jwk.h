@@ -50,6 +50,8 @@ extern bool jwk_is_secret(JsonbContainer *jwk);
 /* A member that is a string; false when absent or of another type. */
 extern bool jwk_member(JsonbContainer *jwk, const char *name, JsonbValue *value);
 
+extern bool jwk_text_is(const JsonbValue *value, const char *text);
+
 /* A key in CurrentMemoryContext that is freed with it. */
 extern JoseKey *jwk_make(void);
 

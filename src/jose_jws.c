@@ -10,6 +10,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "jose.h"
 #include "jose_b64.h"
 #include "jose_evp.h"

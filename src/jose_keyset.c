@@ -10,6 +10,7 @@
 
 #include "utils/memutils.h"
 
+#include "compat.h"
 #include "jose_jwk.h"
 
 struct JoseKeySet

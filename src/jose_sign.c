@@ -11,6 +11,7 @@
 #include "utils/builtins.h"
 #include "utils/json.h"
 
+#include "compat.h"
 #include "jose.h"
 #include "jose_b64.h"
 #include "jose_evp.h"
