@@ -114,6 +114,9 @@ smart_scope_allows(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid value for parameter \"%s\"", "permissions"),
 				errhint("Give letters of \"cruds\", in that order and each at most once."));
+	/* what cannot be a type is not among "all types" */
+	if (!scope_type_is_name(VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)))
+		PG_RETURN_BOOL(false);
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(0), &list);
 	for (int i = 0; i < list.n_items && wanted != 0; i++)
 	{

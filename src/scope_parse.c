@@ -343,16 +343,19 @@ parse_constraints(char *text, ScopeSet *set, const ScopeTerm *head, size_t head_
 	return reason;
 }
 
-static bool
-is_type_name(const char *text)
+bool
+scope_type_is_name(const char *text, size_t len)
 {
-	if (strcmp(text, "*") == 0)
+	if (len == 1 && *text == '*')
 		return true;
-	if (!is_letter(*text))
+	if (len == 0 || !is_letter(*text))
 		return false;
-	while (is_letter(*text) || (*text >= '0' && *text <= '9') || *text == '_')
-		text++;
-	return *text == '\0';
+	for (size_t i = 1; i < len; i++)
+	{
+		if (!is_letter(text[i]) && !(text[i] >= '0' && text[i] <= '9') && text[i] != '_')
+			return false;
+	}
+	return true;
 }
 
 /*
@@ -421,7 +424,7 @@ parse_token(char *token, ScopeSet *set, size_t source, size_t source_len, SplitB
 		return "the resource type is missing";
 	if (dot != NULL)
 		*dot = '\0';
-	if (!is_type_name(type))
+	if (!scope_type_is_name(type, strlen(type)))
 		return "the resource type is neither a name nor \"*\"";
 	if (dot == NULL)
 		return "the permission is missing";

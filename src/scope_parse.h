@@ -107,6 +107,8 @@ extern bool scope_list_meet(const ScopeList *a, const ScopeList *b, ScopeList *o
 
 /* "rs" -> bits. 0 when the text is not letters in the order cruds, each once. */
 extern int	scope_permissions_parse(const char *text, size_t len);
+/* Is it "*" or fit to be the name of a type, known or not? */
+extern bool scope_type_is_name(const char *text, size_t len);
 /* bits -> "rs"; buf holds at least 6 bytes. */
 extern char *scope_permissions_text(int permissions, char *buf);
 

@@ -296,6 +296,8 @@ rarest_atom(const ScopeTerm *term, const Reduction *reduction)
 static void
 index_add(TermIndex *index, ScopeTerm *term, const Reduction *reduction)
 {
+	if (term->kept == 0)
+		return;
 	if (term->n_atoms == 0)
 		index->unconstrained |= term->kept;
 	else if (term->n_atoms == 1)
@@ -367,52 +369,75 @@ index_uncovered(const TermIndex *index, const ScopeTerm *term, int letters, Redu
 	return letters;
 }
 
+/*
+ * Take from the terms[from..to), of one level and type, the letters that another of them or
+ * a wildcard covers; index gets those that remain. Terms of one size never cover each
+ * other, so they enter the index when the next size begins.
+ */
+static bool
+drop_covered_in_group(Reduction *reduction, const TermIndex *wildcard, TermIndex *index, int from, int to)
+{
+	int			entered = from;
+
+	for (int i = from; i < to; i++)
+	{
+		ScopeTerm  *term = reduction->terms[i];
+
+		for (; reduction->terms[entered]->n_atoms < term->n_atoms; entered++)
+			index_add(index, reduction->terms[entered], reduction);
+		if (wildcard != NULL)
+			term->kept = index_uncovered(wildcard, term, term->kept, reduction);
+		term->kept = index_uncovered(index, term, term->kept, reduction);
+		if (reduction->work > MAX_WORK)
+			return false;
+		if (i % 1024 == 0)
+			CHECK_FOR_INTERRUPTS();
+	}
+	for (; entered < to; entered++)
+		index_add(index, reduction->terms[entered], reduction);
+	return true;
+}
+
 /* Take from each term the letters that another covers; false when it takes too long. */
 static bool
 drop_covered(Reduction *reduction)
 {
 	TermIndex	wildcard;
 	TermIndex	typed;
-	int			level_start = 0;
-	int			type_start = 0;
-	int			wildcard_end = 0;
+	int			wildcard_from = 0;
+	int			wildcard_to = 0;
+	int			to;
 
 	index_init(&wildcard, reduction->n_atoms);
 	index_init(&typed, reduction->n_atoms);
-	for (int i = 0; i < reduction->n_terms; i++)
+	for (int from = 0; from < reduction->n_terms; from = to)
 	{
-		ScopeTerm  *term = reduction->terms[i];
-		const ScopeTerm *before = i > 0 ? reduction->terms[i - 1] : term;
-		bool		new_level = term->level != before->level;
+		const ScopeTerm *first = reduction->terms[from];
 
-		if (new_level || strcmp(term->resource_type, before->resource_type) != 0)
+		to = from + 1;
+		while (to < reduction->n_terms && reduction->terms[to]->level == first->level &&
+			   compare_texts(reduction->terms[to]->resource_type, first->resource_type) == 0)
+			to++;
+		if (from > 0 && reduction->terms[from - 1]->level != first->level)
 		{
-			index_clear(&typed, reduction, Max(type_start, wildcard_end), i);
-			type_start = i;
+			index_clear(&wildcard, reduction, wildcard_from, wildcard_to);
+			wildcard_from = wildcard_to = from;
 		}
-		if (new_level)
+
+		/* "*" sorts before every name, so it is complete when the types of its level come */
+		if (strcmp(first->resource_type, "*") == 0)
 		{
-			index_clear(&wildcard, reduction, level_start, wildcard_end);
-			level_start = wildcard_end = i;
-		}
-		term->kept = index_uncovered(&wildcard, term, term->kept, reduction);
-		/* "*" sorts before every name */
-		if (strcmp(term->resource_type, "*") == 0)
-		{
-			wildcard_end = i + 1;
-			if (term->kept != 0)
-				index_add(&wildcard, term, reduction);
+			wildcard_from = from;
+			wildcard_to = to;
+			if (!drop_covered_in_group(reduction, NULL, &wildcard, from, to))
+				return false;
 		}
 		else
 		{
-			term->kept = index_uncovered(&typed, term, term->kept, reduction);
-			if (term->kept != 0)
-				index_add(&typed, term, reduction);
+			if (!drop_covered_in_group(reduction, &wildcard, &typed, from, to))
+				return false;
+			index_clear(&typed, reduction, from, to);
 		}
-		if (reduction->work > MAX_WORK)
-			return false;
-		if (i % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
 	}
 	return true;
 }
