@@ -115,6 +115,28 @@ for my $line (@answers)
 }
 note "$disputed disputed cases differ";
 
+# Binary input goes through the parser: another version, malformed text and text that is not
+# canonical (COPY reads one row with one field of these bytes).
+sub copy_binary
+{
+	my ($bytes) = @_;
+	my $file = $node->basedir . '/value.bin';
+	open my $out, '>:raw', $file or die $!;
+	print $out "PGCOPY\n\xff\r\n\0", pack('NNnN', 0, 0, 1, length $bytes), $bytes, pack('n', 0xffff);
+	close $out or die $!;
+	my ($code, $stdout, $stderr) = $node->psql('postgres',
+		"CREATE TEMP TABLE value (s smart.smart_scope); COPY value FROM '$file' (FORMAT binary); SELECT s FROM value",
+		extra_params => [ '-v', 'VERBOSITY=sqlstate' ]);
+	return $code == 0 ? $stdout : $stderr =~ /ERROR:\s+(\w+)/ ? $1 : $stderr;
+}
+is(copy_binary("\1openid patient/*.read patient/A.r"), 'openid patient/*.rs', 'binary text becomes canonical');
+is(copy_binary("\1"), '', 'binary empty set');
+is(copy_binary("\2openid"), '22P03', 'unknown binary version');
+is(copy_binary(''), '08P01', 'no binary version');
+is(copy_binary("\1patient/A.sr"), '22P02', 'malformed scope in binary');
+is(copy_binary("\1a\0b"), '22P02', 'NUL in binary');
+is(copy_binary("\1\xff"), '22P02', 'byte outside ASCII in binary');
+
 # Malformed and oversized text is a soft error where the server knows those.
 SKIP:
 {
