@@ -8,7 +8,8 @@
  *
  * Build: clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
  *		-Wno-ignored-attributes -I"$(pg_config --includedir-server)" -Isrc fuzz/fuzz_scope.c \
- *		src/scope_parse.c src/scope_set.c src/scope_order.c -o fuzz/build/fuzz_scope
+ *		src/scope_parse.c src/scope_constraint.c src/scope_set.c src/scope_cover.c src/scope_order.c \
+ *		-o fuzz/build/fuzz_scope
  */
 #include "postgres.h"
 

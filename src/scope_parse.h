@@ -40,7 +40,7 @@ typedef enum ScopeLevel
 
 /*
  * One name=value of a constraint, percent-decoded once. Alternatives are scopes of their own
- * (smart-rules 1.4: "a=1,2" is "a=1" and "a=2"), so a value holds a comma only where it is
+ * ("a=1,2" is "a=1" and "a=2"), so a value holds a comma only where it is
  * escaped, where an alternative is empty (which spoils the scope) and where the name has a
  * modifier, whose alternatives need not be a union (":not").
  */

@@ -1,6 +1,6 @@
 /*
  * src/scope_set.c
- *		Sets of grants: their canonical form, covers, meet and join.
+ *		Sets of grants and their canonical form.
  *
  * A grant is a letter of a type for the rows that match every param of a set of params, so
  * a set of grants is, for each level, type and letter, a disjunction of conjunctions without
@@ -10,7 +10,7 @@
  * "*" stands for every type, also those that nobody has named, so what it grants is
  * removed from the types and never made up from them.
  *
- * Knows nothing of text but how to write it.
+ * Knows of text only how to write it.
  */
 #include "postgres.h"
 
@@ -18,29 +18,7 @@
 
 #include "scope_set.h"
 
-/* Comparisons that one reduction may cost; some tenths of a second. */
-#define MAX_WORK 50000000
-
 static const char *const level_names[] = {"patient", "user", "system"};
-
-/* Which terms are subsets of a term? Holds terms of one level and type. */
-typedef struct TermIndex
-{
-	int			unconstrained;	/* letters that need no param */
-	uint8	   *single;			/* by atom: letters that need just it */
-	ScopeTerm **chains;			/* by atom: terms with several, each at its rarest */
-} TermIndex;
-
-/* The work space of one reduction. */
-typedef struct Reduction
-{
-	int			n_terms;
-	ScopeTerm **terms;			/* sorted, no two alike */
-	int			n_atoms;
-	ScopeParam **atoms;			/* by number, in the order of name, then value */
-	int		   *frequency;		/* terms that hold the atom */
-	int64		work;
-} Reduction;
 
 typedef struct ParamRef
 {
@@ -196,7 +174,7 @@ compare_items(const void *a, const void *b)
 
 /* Number the distinct params of all terms. */
 static void
-number_atoms(ScopeSet *set, Reduction *reduction)
+number_atoms(ScopeSet *set, ScopeReduction *reduction)
 {
 	size_t		n_refs = 0;
 	size_t		n = 0;
@@ -252,7 +230,7 @@ number_atoms(ScopeSet *set, Reduction *reduction)
 
 /* Sort the terms and put the letters of equal ones together. */
 static void
-merge_equal_terms(ScopeSet *set, Reduction *reduction)
+merge_equal_terms(ScopeSet *set, ScopeReduction *reduction)
 {
 	int			n = 0;
 
@@ -270,176 +248,6 @@ merge_equal_terms(ScopeSet *set, Reduction *reduction)
 			reduction->terms[n++] = term;
 	}
 	reduction->n_terms = n;
-}
-
-static void
-index_init(TermIndex *index, int n_atoms)
-{
-	index->unconstrained = 0;
-	index->single = palloc0(Max(n_atoms, 1));
-	index->chains = palloc0(sizeof(ScopeTerm *) * Max(n_atoms, 1));
-}
-
-static int
-rarest_atom(const ScopeTerm *term, const Reduction *reduction)
-{
-	int			rarest = term->atoms[0];
-
-	for (int i = 1; i < term->n_atoms; i++)
-	{
-		if (reduction->frequency[term->atoms[i]] < reduction->frequency[rarest])
-			rarest = term->atoms[i];
-	}
-	return rarest;
-}
-
-static void
-index_add(TermIndex *index, ScopeTerm *term, const Reduction *reduction)
-{
-	if (term->kept == 0)
-		return;
-	if (term->n_atoms == 0)
-		index->unconstrained |= term->kept;
-	else if (term->n_atoms == 1)
-		index->single[term->atoms[0]] |= term->kept;
-	else
-	{
-		int			atom = rarest_atom(term, reduction);
-
-		term->next = index->chains[atom];
-		index->chains[atom] = term;
-	}
-}
-
-/* Forget terms[from..to), which are all that it holds. */
-static void
-index_clear(TermIndex *index, const Reduction *reduction, int from, int to)
-{
-	index->unconstrained = 0;
-	for (int i = from; i < to; i++)
-	{
-		ScopeTerm  *term = reduction->terms[i];
-
-		if (term->n_atoms == 1)
-			index->single[term->atoms[0]] = 0;
-		else if (term->n_atoms > 1)
-			index->chains[rarest_atom(term, reduction)] = NULL;
-	}
-}
-
-static bool
-is_subset(const ScopeTerm *small, const ScopeTerm *large, int64 *work)
-{
-	int			j = 0;
-
-	*work += 1;
-	if (small->n_atoms > large->n_atoms || (small->signature & ~large->signature) != 0)
-		return false;
-	*work += large->n_atoms;
-	for (int i = 0; i < small->n_atoms; i++)
-	{
-		while (j < large->n_atoms && large->atoms[j] < small->atoms[i])
-			j++;
-		if (j == large->n_atoms || large->atoms[j] != small->atoms[i])
-			return false;
-		j++;
-	}
-	return true;
-}
-
-/* Those of the letters that no subset of the term in the index has. */
-static int
-index_uncovered(const TermIndex *index, const ScopeTerm *term, int letters, Reduction *reduction)
-{
-	letters &= ~index->unconstrained;
-	for (int i = 0; i < term->n_atoms && letters != 0; i++)
-		letters &= ~index->single[term->atoms[i]];
-	for (int i = 0; i < term->n_atoms && letters != 0; i++)
-	{
-		for (ScopeTerm *other = index->chains[term->atoms[i]]; other && letters; other = other->next)
-		{
-			if (reduction->work > MAX_WORK)
-				return letters;
-			if ((other->kept & letters) != 0 && is_subset(other, term, &reduction->work))
-				letters &= ~other->kept;
-			else
-				reduction->work++;
-		}
-	}
-	return letters;
-}
-
-/*
- * Take from the terms[from..to), of one level and type, the letters that another of them or
- * a wildcard covers; index gets those that remain. Terms of one size never cover each
- * other, so they enter the index when the next size begins.
- */
-static bool
-drop_covered_in_group(Reduction *reduction, const TermIndex *wildcard, TermIndex *index, int from, int to)
-{
-	int			entered = from;
-
-	for (int i = from; i < to; i++)
-	{
-		ScopeTerm  *term = reduction->terms[i];
-
-		for (; reduction->terms[entered]->n_atoms < term->n_atoms; entered++)
-			index_add(index, reduction->terms[entered], reduction);
-		if (wildcard != NULL)
-			term->kept = index_uncovered(wildcard, term, term->kept, reduction);
-		term->kept = index_uncovered(index, term, term->kept, reduction);
-		if (reduction->work > MAX_WORK)
-			return false;
-		if (i % 1024 == 0)
-			CHECK_FOR_INTERRUPTS();
-	}
-	for (; entered < to; entered++)
-		index_add(index, reduction->terms[entered], reduction);
-	return true;
-}
-
-/* Take from each term the letters that another covers; false when it takes too long. */
-static bool
-drop_covered(Reduction *reduction)
-{
-	TermIndex	wildcard;
-	TermIndex	typed;
-	int			wildcard_from = 0;
-	int			wildcard_to = 0;
-	int			to;
-
-	index_init(&wildcard, reduction->n_atoms);
-	index_init(&typed, reduction->n_atoms);
-	for (int from = 0; from < reduction->n_terms; from = to)
-	{
-		const ScopeTerm *first = reduction->terms[from];
-
-		to = from + 1;
-		while (to < reduction->n_terms && reduction->terms[to]->level == first->level &&
-			   compare_texts(reduction->terms[to]->resource_type, first->resource_type) == 0)
-			to++;
-		if (from > 0 && reduction->terms[from - 1]->level != first->level)
-		{
-			index_clear(&wildcard, reduction, wildcard_from, wildcard_to);
-			wildcard_from = wildcard_to = from;
-		}
-
-		/* "*" sorts before every name, so it is complete when the types of its level come */
-		if (strcmp(first->resource_type, "*") == 0)
-		{
-			wildcard_from = from;
-			wildcard_to = to;
-			if (!drop_covered_in_group(reduction, NULL, &wildcard, from, to))
-				return false;
-		}
-		else
-		{
-			if (!drop_covered_in_group(reduction, &wildcard, &typed, from, to))
-				return false;
-			index_clear(&typed, reduction, from, to);
-		}
-	}
-	return true;
 }
 
 /* May the byte stand in a name or value as it is? The others are percent-encoded. */
@@ -500,7 +308,7 @@ append(char *out, const char *text)
 }
 
 static char *
-write_term(char *out, const ScopeTerm *term, const Reduction *reduction)
+write_term(char *out, const ScopeTerm *term, const ScopeReduction *reduction)
 {
 	char		letters[6];
 
@@ -541,7 +349,7 @@ scope_other_kind(const char *token)
 
 /* The resource scopes of the list, from the terms that keep letters. */
 static int
-make_resource_items(const Reduction *reduction, ScopeItem *items)
+make_resource_items(const ScopeReduction *reduction, ScopeItem *items)
 {
 	size_t	   *atom_lens = palloc(sizeof(size_t) * Max(reduction->n_atoms, 1));
 	size_t		text_size = 0;
@@ -608,14 +416,14 @@ make_other_items(ScopeSet *set, ScopeItem *items)
 bool
 scope_set_reduce(ScopeSet *set, ScopeList *out)
 {
-	Reduction	reduction = {0};
+	ScopeReduction	reduction = {0};
 	ScopeItem  *items;
 	ScopeItem **sorted;
 	int			n;
 
 	number_atoms(set, &reduction);
 	merge_equal_terms(set, &reduction);
-	if (!drop_covered(&reduction))
+	if (!scope_drop_covered(&reduction))
 		return false;
 
 	items = palloc(sizeof(ScopeItem) * Max(reduction.n_terms + set->n_others, 1));

@@ -38,6 +38,20 @@ typedef struct ScopeSet
 	char	  **others;			/* tokens that are no resource scopes */
 } ScopeSet;
 
+/* What is left of the limits on alternatives, for one text. */
+typedef struct ScopeSplitBudget
+{
+	double		items;
+	double		bytes;
+} ScopeSplitBudget;
+
+/*
+ * Add a copy of head for each combination of alternatives in text, the part of a token behind
+ * "?", which is cut up. The reason when it is malformed, or over the budget (*limit).
+ */
+extern const char *scope_constraints_parse(char *text, ScopeSet *set, const ScopeTerm *head,
+										   size_t head_len, ScopeSplitBudget *budget, bool *limit);
+
 extern void scope_set_init(ScopeSet *set);
 /* A zeroed term at the end; valid until the next call. */
 extern ScopeTerm *scope_set_add(ScopeSet *set);
@@ -51,6 +65,22 @@ extern void scope_set_add_list(ScopeSet *set, const ScopeList *list);
  * then still complete.
  */
 extern bool scope_set_reduce(ScopeSet *set, ScopeList *out);
+
+/* The work space of one reduction. */
+typedef struct ScopeReduction
+{
+	int			n_terms;
+	ScopeTerm **terms;			/* sorted, no two alike */
+	int			n_atoms;
+	ScopeParam **atoms;			/* by number, in the order of name, then value */
+	int		   *frequency;		/* terms that hold the atom */
+	int64		work;
+} ScopeReduction;
+
+/*
+ * Take from each term (kept) the letters that another covers; false when that takes too long.
+ */
+extern bool scope_drop_covered(ScopeReduction *reduction);
 
 /* launch, launch/patient, ... or other. */
 extern ScopeKind scope_other_kind(const char *token);
