@@ -2835,7 +2835,7 @@ static const FhirParam params[] = {
 	{1086, FHIR_PARAM_DATE, 1, 54, -1}, /* AllergyIntolerance.last-date */
 	{1120, FHIR_PARAM_TOKEN, 1, 55, -1}, /* AllergyIntolerance.manifestation */
 	{1150, FHIR_PARAM_DATE, 1, 56, -1}, /* AllergyIntolerance.onset */
-	{230, FHIR_PARAM_REFERENCE, 1, 57, -1}, /* AllergyIntolerance.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 57, 102}, /* AllergyIntolerance.patient */
 	{788, FHIR_PARAM_REFERENCE, 1, 58, -1}, /* AllergyIntolerance.recorder */
 	{1180, FHIR_PARAM_TOKEN, 1, 59, -1}, /* AllergyIntolerance.route */
 	{871, FHIR_PARAM_TOKEN, 1, 60, -1}, /* AllergyIntolerance.severity */
@@ -2907,17 +2907,17 @@ static const FhirParam params[] = {
 	{526, FHIR_PARAM_STRING, 1, 122, -1}, /* CapabilityStatement.description */
 	{2163, FHIR_PARAM_TOKEN, 1, 123, -1}, /* CapabilityStatement.fhirversion */
 	{2183, FHIR_PARAM_TOKEN, 1, 124, -1}, /* CapabilityStatement.format */
-	{2211, FHIR_PARAM_REFERENCE, 1, 125, 64}, /* CapabilityStatement.guide */
+	{2211, FHIR_PARAM_REFERENCE, 1, 125, -1}, /* CapabilityStatement.guide */
 	{579, FHIR_PARAM_TOKEN, 1, 126, -1}, /* CapabilityStatement.jurisdiction */
 	{2228, FHIR_PARAM_TOKEN, 1, 127, -1}, /* CapabilityStatement.mode */
 	{212, FHIR_PARAM_STRING, 1, 128, -1}, /* CapabilityStatement.name */
 	{615, FHIR_PARAM_STRING, 1, 129, -1}, /* CapabilityStatement.publisher */
 	{2253, FHIR_PARAM_TOKEN, 1, 130, -1}, /* CapabilityStatement.resource */
-	{2285, FHIR_PARAM_REFERENCE, 1, 131, 127}, /* CapabilityStatement.resource-profile */
+	{2285, FHIR_PARAM_REFERENCE, 1, 131, -1}, /* CapabilityStatement.resource-profile */
 	{2325, FHIR_PARAM_TOKEN, 1, 132, -1}, /* CapabilityStatement.security-service */
 	{2357, FHIR_PARAM_STRING, 1, 133, -1}, /* CapabilityStatement.software */
 	{268, FHIR_PARAM_TOKEN, 1, 134, -1}, /* CapabilityStatement.status */
-	{2398, FHIR_PARAM_REFERENCE, 1, 135, 127}, /* CapabilityStatement.supported-profile */
+	{2398, FHIR_PARAM_REFERENCE, 1, 135, -1}, /* CapabilityStatement.supported-profile */
 	{642, FHIR_PARAM_STRING, 1, 136, -1}, /* CapabilityStatement.title */
 	{666, FHIR_PARAM_URI, 1, 137, -1}, /* CapabilityStatement.url */
 	{679, FHIR_PARAM_TOKEN, 1, 138, -1}, /* CapabilityStatement.version */
@@ -3037,7 +3037,7 @@ static const FhirParam params[] = {
 	{212, FHIR_PARAM_STRING, 1, 246, -1}, /* CodeSystem.name */
 	{615, FHIR_PARAM_STRING, 1, 247, -1}, /* CodeSystem.publisher */
 	{268, FHIR_PARAM_TOKEN, 1, 248, -1}, /* CodeSystem.status */
-	{3948, FHIR_PARAM_REFERENCE, 1, 249, 21}, /* CodeSystem.supplements */
+	{3948, FHIR_PARAM_REFERENCE, 1, 249, -1}, /* CodeSystem.supplements */
 	{3960, FHIR_PARAM_URI, 1, 250, -1}, /* CodeSystem.system */
 	{642, FHIR_PARAM_STRING, 1, 251, -1}, /* CodeSystem.title */
 	{666, FHIR_PARAM_URI, 1, 252, -1}, /* CodeSystem.url */
@@ -3093,7 +3093,7 @@ static const FhirParam params[] = {
 	{4249, FHIR_PARAM_TOKEN, 1, 299, -1}, /* Composition.confidentiality */
 	{373, FHIR_PARAM_TOKEN, 1, 300, -1}, /* Composition.context */
 	{475, FHIR_PARAM_DATE, 1, 301, -1}, /* Composition.date */
-	{2678, FHIR_PARAM_REFERENCE, 1, 302, -1}, /* Composition.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 302, 43}, /* Composition.encounter */
 	{4292, FHIR_PARAM_REFERENCE, 1, 303, -1}, /* Composition.entry */
 	{195, FHIR_PARAM_TOKEN, 1, 304, -1}, /* Composition.identifier */
 	{230, FHIR_PARAM_REFERENCE, 1, 305, 102}, /* Composition.patient */
@@ -3116,18 +3116,18 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 319, -1}, /* ConceptMap.identifier */
 	{579, FHIR_PARAM_TOKEN, 1, 320, -1}, /* ConceptMap.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 321, -1}, /* ConceptMap.name */
-	{4495, FHIR_PARAM_REFERENCE, 1, 322, 26}, /* ConceptMap.other */
+	{4495, FHIR_PARAM_REFERENCE, 1, 322, -1}, /* ConceptMap.other */
 	{4540, FHIR_PARAM_URI, 1, 323, -1}, /* ConceptMap.product */
 	{615, FHIR_PARAM_STRING, 1, 324, -1}, /* ConceptMap.publisher */
-	{1971, FHIR_PARAM_REFERENCE, 1, 325, 143}, /* ConceptMap.source */
+	{1971, FHIR_PARAM_REFERENCE, 1, 325, -1}, /* ConceptMap.source */
 	{4585, FHIR_PARAM_TOKEN, 1, 326, -1}, /* ConceptMap.source-code */
 	{4611, FHIR_PARAM_URI, 1, 327, -1}, /* ConceptMap.source-system */
-	{4636, FHIR_PARAM_REFERENCE, 2, 328, 143}, /* ConceptMap.source-uri */
+	{4636, FHIR_PARAM_REFERENCE, 2, 328, -1}, /* ConceptMap.source-uri */
 	{268, FHIR_PARAM_TOKEN, 1, 330, -1}, /* ConceptMap.status */
-	{4664, FHIR_PARAM_REFERENCE, 1, 331, 143}, /* ConceptMap.target */
+	{4664, FHIR_PARAM_REFERENCE, 1, 331, -1}, /* ConceptMap.target */
 	{4698, FHIR_PARAM_TOKEN, 1, 332, -1}, /* ConceptMap.target-code */
 	{4724, FHIR_PARAM_URI, 1, 333, -1}, /* ConceptMap.target-system */
-	{4749, FHIR_PARAM_REFERENCE, 2, 334, 143}, /* ConceptMap.target-uri */
+	{4749, FHIR_PARAM_REFERENCE, 2, 334, -1}, /* ConceptMap.target-uri */
 	{642, FHIR_PARAM_STRING, 1, 336, -1}, /* ConceptMap.title */
 	{666, FHIR_PARAM_URI, 1, 337, -1}, /* ConceptMap.url */
 	{679, FHIR_PARAM_TOKEN, 1, 338, -1}, /* ConceptMap.version */
@@ -3160,7 +3160,7 @@ static const FhirParam params[] = {
 	{475, FHIR_PARAM_DATE, 1, 365, -1}, /* Consent.date */
 	{195, FHIR_PARAM_TOKEN, 1, 366, -1}, /* Consent.identifier */
 	{5186, FHIR_PARAM_REFERENCE, 1, 367, 99}, /* Consent.organization */
-	{230, FHIR_PARAM_REFERENCE, 1, 368, -1}, /* Consent.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 368, 102}, /* Consent.patient */
 	{253, FHIR_PARAM_DATE, 1, 369, -1}, /* Consent.period */
 	{5236, FHIR_PARAM_TOKEN, 1, 370, -1}, /* Consent.purpose */
 	{5251, FHIR_PARAM_TOKEN, 1, 371, -1}, /* Consent.scope */
@@ -3209,7 +3209,7 @@ static const FhirParam params[] = {
 	{5693, FHIR_PARAM_DATE, 2, 414, -1}, /* DetectedIssue.identified */
 	{195, FHIR_PARAM_TOKEN, 1, 416, -1}, /* DetectedIssue.identifier */
 	{5716, FHIR_PARAM_REFERENCE, 1, 417, -1}, /* DetectedIssue.implicated */
-	{230, FHIR_PARAM_REFERENCE, 1, 418, -1}, /* DetectedIssue.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 418, 102}, /* DetectedIssue.patient */
 	{5790, FHIR_PARAM_STRING, 3, 419, -1}, /* Device.device-name */
 	{5802, FHIR_PARAM_NONE, 0, 422, -1}, /* Device.din */
 	{195, FHIR_PARAM_TOKEN, 1, 422, -1}, /* Device.identifier */
@@ -3235,7 +3235,7 @@ static const FhirParam params[] = {
 	{1332, FHIR_PARAM_REFERENCE, 1, 442, -1}, /* DeviceRequest.based-on */
 	{1026, FHIR_PARAM_TOKEN, 1, 443, -1}, /* DeviceRequest.code */
 	{6045, FHIR_PARAM_REFERENCE, 1, 444, 34}, /* DeviceRequest.device */
-	{2678, FHIR_PARAM_REFERENCE, 1, 445, -1}, /* DeviceRequest.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 445, 43}, /* DeviceRequest.encounter */
 	{6052, FHIR_PARAM_DATE, 2, 446, -1}, /* DeviceRequest.event-date */
 	{4122, FHIR_PARAM_TOKEN, 1, 448, -1}, /* DeviceRequest.group-identifier */
 	{195, FHIR_PARAM_TOKEN, 1, 449, -1}, /* DeviceRequest.identifier */
@@ -3259,7 +3259,7 @@ static const FhirParam params[] = {
 	{1026, FHIR_PARAM_TOKEN, 1, 466, -1}, /* DiagnosticReport.code */
 	{6188, FHIR_PARAM_TOKEN, 1, 467, -1}, /* DiagnosticReport.conclusion */
 	{475, FHIR_PARAM_DATE, 2, 468, -1}, /* DiagnosticReport.date */
-	{2678, FHIR_PARAM_REFERENCE, 1, 470, -1}, /* DiagnosticReport.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 470, 43}, /* DiagnosticReport.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 471, -1}, /* DiagnosticReport.identifier */
 	{5396, FHIR_PARAM_DATE, 1, 472, -1}, /* DiagnosticReport.issued */
 	{6230, FHIR_PARAM_REFERENCE, 1, 473, 73}, /* DiagnosticReport.media */
@@ -3366,7 +3366,7 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 571, -1}, /* EpisodeOfCare.identifier */
 	{7289, FHIR_PARAM_REFERENCE, 1, 572, 123}, /* EpisodeOfCare.incoming-referral */
 	{5186, FHIR_PARAM_REFERENCE, 1, 573, 99}, /* EpisodeOfCare.organization */
-	{230, FHIR_PARAM_REFERENCE, 1, 574, -1}, /* EpisodeOfCare.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 574, 102}, /* EpisodeOfCare.patient */
 	{268, FHIR_PARAM_TOKEN, 1, 575, -1}, /* EpisodeOfCare.status */
 	{289, FHIR_PARAM_TOKEN, 1, 576, -1}, /* EpisodeOfCare.type */
 	{302, FHIR_PARAM_REFERENCE, 1, 577, -1}, /* EventDefinition.composed-of */
@@ -3470,13 +3470,13 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 663, -1}, /* FamilyMemberHistory.identifier */
 	{2722, FHIR_PARAM_REFERENCE, 1, 664, -1}, /* FamilyMemberHistory.instantiates-canonical */
 	{2762, FHIR_PARAM_URI, 1, 665, -1}, /* FamilyMemberHistory.instantiates-uri */
-	{230, FHIR_PARAM_REFERENCE, 1, 666, -1}, /* FamilyMemberHistory.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 666, 102}, /* FamilyMemberHistory.patient */
 	{6713, FHIR_PARAM_TOKEN, 1, 667, -1}, /* FamilyMemberHistory.relationship */
 	{7477, FHIR_PARAM_TOKEN, 1, 668, -1}, /* FamilyMemberHistory.sex */
 	{268, FHIR_PARAM_TOKEN, 1, 669, -1}, /* FamilyMemberHistory.status */
 	{2014, FHIR_PARAM_REFERENCE, 1, 670, -1}, /* Flag.author */
 	{475, FHIR_PARAM_DATE, 1, 671, -1}, /* Flag.date */
-	{2678, FHIR_PARAM_REFERENCE, 1, 672, -1}, /* Flag.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 672, 43}, /* Flag.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 673, -1}, /* Flag.identifier */
 	{230, FHIR_PARAM_REFERENCE, 1, 674, 102}, /* Flag.patient */
 	{275, FHIR_PARAM_REFERENCE, 1, 675, -1}, /* Flag.subject */
@@ -3550,7 +3550,7 @@ static const FhirParam params[] = {
 	{769, FHIR_PARAM_REFERENCE, 1, 741, 70}, /* Immunization.location */
 	{8332, FHIR_PARAM_STRING, 1, 742, -1}, /* Immunization.lot-number */
 	{5820, FHIR_PARAM_REFERENCE, 1, 743, 99}, /* Immunization.manufacturer */
-	{230, FHIR_PARAM_REFERENCE, 1, 744, -1}, /* Immunization.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 744, 102}, /* Immunization.patient */
 	{2810, FHIR_PARAM_REFERENCE, 1, 745, -1}, /* Immunization.performer */
 	{8360, FHIR_PARAM_REFERENCE, 1, 746, 95}, /* Immunization.reaction */
 	{8384, FHIR_PARAM_DATE, 1, 747, -1}, /* Immunization.reaction-date */
@@ -3582,10 +3582,10 @@ static const FhirParam params[] = {
 	{428, FHIR_PARAM_NONE, 0, 772, -1}, /* ImplementationGuide.context-type-quantity */
 	{450, FHIR_PARAM_NONE, 0, 772, -1}, /* ImplementationGuide.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 772, -1}, /* ImplementationGuide.date */
-	{480, FHIR_PARAM_REFERENCE, 1, 773, 64}, /* ImplementationGuide.depends-on */
+	{480, FHIR_PARAM_REFERENCE, 1, 773, -1}, /* ImplementationGuide.depends-on */
 	{526, FHIR_PARAM_STRING, 1, 774, -1}, /* ImplementationGuide.description */
 	{8897, FHIR_PARAM_TOKEN, 1, 775, -1}, /* ImplementationGuide.experimental */
-	{8926, FHIR_PARAM_REFERENCE, 1, 776, 127}, /* ImplementationGuide.global */
+	{8926, FHIR_PARAM_REFERENCE, 1, 776, -1}, /* ImplementationGuide.global */
 	{579, FHIR_PARAM_TOKEN, 1, 777, -1}, /* ImplementationGuide.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 778, -1}, /* ImplementationGuide.name */
 	{615, FHIR_PARAM_STRING, 1, 779, -1}, /* ImplementationGuide.publisher */
@@ -3651,7 +3651,7 @@ static const FhirParam params[] = {
 	{1026, FHIR_PARAM_TOKEN, 1, 835, -1}, /* List.code */
 	{475, FHIR_PARAM_DATE, 1, 836, -1}, /* List.date */
 	{9430, FHIR_PARAM_TOKEN, 1, 837, -1}, /* List.empty-reason */
-	{2678, FHIR_PARAM_REFERENCE, 1, 838, -1}, /* List.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 838, 43}, /* List.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 839, -1}, /* List.identifier */
 	{6345, FHIR_PARAM_REFERENCE, 1, 840, -1}, /* List.item */
 	{9466, FHIR_PARAM_STRING, 1, 841, -1}, /* List.notes */
@@ -3700,7 +3700,7 @@ static const FhirParam params[] = {
 	{475, FHIR_PARAM_DATE, 1, 882, -1}, /* MeasureReport.date */
 	{9651, FHIR_PARAM_REFERENCE, 1, 883, -1}, /* MeasureReport.evaluated-resource */
 	{195, FHIR_PARAM_TOKEN, 1, 884, -1}, /* MeasureReport.identifier */
-	{9679, FHIR_PARAM_REFERENCE, 1, 885, 71}, /* MeasureReport.measure */
+	{9679, FHIR_PARAM_REFERENCE, 1, 885, -1}, /* MeasureReport.measure */
 	{230, FHIR_PARAM_REFERENCE, 1, 886, 102}, /* MeasureReport.patient */
 	{253, FHIR_PARAM_DATE, 1, 887, -1}, /* MeasureReport.period */
 	{9697, FHIR_PARAM_REFERENCE, 1, 888, -1}, /* MeasureReport.reporter */
@@ -3880,13 +3880,13 @@ static const FhirParam params[] = {
 	{7879, FHIR_PARAM_STRING, 1, 1053, -1}, /* NamingSystem.value */
 	{11993, FHIR_PARAM_TOKEN, 1, 1054, -1}, /* NutritionOrder.additive */
 	{12002, FHIR_PARAM_DATE, 1, 1055, -1}, /* NutritionOrder.datetime */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1056, -1}, /* NutritionOrder.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1056, 43}, /* NutritionOrder.encounter */
 	{12043, FHIR_PARAM_TOKEN, 1, 1057, -1}, /* NutritionOrder.formula */
 	{195, FHIR_PARAM_TOKEN, 1, 1058, -1}, /* NutritionOrder.identifier */
 	{2722, FHIR_PARAM_REFERENCE, 1, 1059, -1}, /* NutritionOrder.instantiates-canonical */
 	{2762, FHIR_PARAM_URI, 1, 1060, -1}, /* NutritionOrder.instantiates-uri */
 	{12066, FHIR_PARAM_TOKEN, 1, 1061, -1}, /* NutritionOrder.oraldiet */
-	{230, FHIR_PARAM_REFERENCE, 1, 1062, -1}, /* NutritionOrder.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 1062, 102}, /* NutritionOrder.patient */
 	{3490, FHIR_PARAM_REFERENCE, 1, 1063, -1}, /* NutritionOrder.provider */
 	{268, FHIR_PARAM_TOKEN, 1, 1064, -1}, /* NutritionOrder.status */
 	{12101, FHIR_PARAM_TOKEN, 1, 1065, -1}, /* NutritionOrder.supplement */
@@ -3915,7 +3915,7 @@ static const FhirParam params[] = {
 	{500, FHIR_PARAM_REFERENCE, 1, 1083, -1}, /* Observation.derived-from */
 	{6045, FHIR_PARAM_REFERENCE, 1, 1084, -1}, /* Observation.device */
 	{12681, FHIR_PARAM_NONE, 0, 1085, -1}, /* Observation.dna-variant */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1085, -1}, /* Observation.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1085, 43}, /* Observation.encounter */
 	{11317, FHIR_PARAM_REFERENCE, 1, 1086, -1}, /* Observation.focus */
 	{12693, FHIR_PARAM_NONE, 0, 1087, -1}, /* Observation.gene-amino-acid-change */
 	{12716, FHIR_PARAM_NONE, 0, 1087, -1}, /* Observation.gene-dnavariant */
@@ -3933,7 +3933,7 @@ static const FhirParam params[] = {
 	{12827, FHIR_PARAM_DATE, 2, 1097, -1}, /* Observation.value-date */
 	{12838, FHIR_PARAM_NONE, 0, 1099, -1}, /* Observation.value-quantity */
 	{12893, FHIR_PARAM_STRING, 2, 1099, -1}, /* Observation.value-string */
-	{12946, FHIR_PARAM_REFERENCE, 1, 1101, 97}, /* OperationDefinition.base */
+	{12946, FHIR_PARAM_REFERENCE, 1, 1101, -1}, /* OperationDefinition.base */
 	{1026, FHIR_PARAM_TOKEN, 1, 1102, -1}, /* OperationDefinition.code */
 	{373, FHIR_PARAM_TOKEN, 1, 1103, -1}, /* OperationDefinition.context */
 	{381, FHIR_PARAM_NONE, 0, 1104, -1}, /* OperationDefinition.context-quantity */
@@ -3942,12 +3942,12 @@ static const FhirParam params[] = {
 	{450, FHIR_PARAM_NONE, 0, 1105, -1}, /* OperationDefinition.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 1105, -1}, /* OperationDefinition.date */
 	{526, FHIR_PARAM_STRING, 1, 1106, -1}, /* OperationDefinition.description */
-	{12965, FHIR_PARAM_REFERENCE, 1, 1107, 127}, /* OperationDefinition.input-profile */
+	{12965, FHIR_PARAM_REFERENCE, 1, 1107, -1}, /* OperationDefinition.input-profile */
 	{8162, FHIR_PARAM_TOKEN, 1, 1108, -1}, /* OperationDefinition.instance */
 	{579, FHIR_PARAM_TOKEN, 1, 1109, -1}, /* OperationDefinition.jurisdiction */
 	{11888, FHIR_PARAM_TOKEN, 1, 1110, -1}, /* OperationDefinition.kind */
 	{212, FHIR_PARAM_STRING, 1, 1111, -1}, /* OperationDefinition.name */
-	{13004, FHIR_PARAM_REFERENCE, 1, 1112, 127}, /* OperationDefinition.output-profile */
+	{13004, FHIR_PARAM_REFERENCE, 1, 1112, -1}, /* OperationDefinition.output-profile */
 	{615, FHIR_PARAM_STRING, 1, 1113, -1}, /* OperationDefinition.publisher */
 	{268, FHIR_PARAM_TOKEN, 1, 1114, -1}, /* OperationDefinition.status */
 	{3960, FHIR_PARAM_TOKEN, 1, 1115, -1}, /* OperationDefinition.system */
@@ -4100,7 +4100,7 @@ static const FhirParam params[] = {
 	{737, FHIR_PARAM_TOKEN, 1, 1258, -1}, /* Procedure.category */
 	{1026, FHIR_PARAM_TOKEN, 1, 1259, -1}, /* Procedure.code */
 	{475, FHIR_PARAM_DATE, 2, 1260, -1}, /* Procedure.date */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1262, -1}, /* Procedure.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1262, 43}, /* Procedure.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 1263, -1}, /* Procedure.identifier */
 	{2722, FHIR_PARAM_REFERENCE, 1, 1264, -1}, /* Procedure.instantiates-canonical */
 	{2762, FHIR_PARAM_URI, 1, 1265, -1}, /* Procedure.instantiates-uri */
@@ -4149,7 +4149,7 @@ static const FhirParam params[] = {
 	{14019, FHIR_PARAM_NONE, 0, 1305, -1}, /* QuestionnaireResponse.item-subject */
 	{2802, FHIR_PARAM_REFERENCE, 1, 1305, -1}, /* QuestionnaireResponse.part-of */
 	{230, FHIR_PARAM_REFERENCE, 1, 1306, 102}, /* QuestionnaireResponse.patient */
-	{14047, FHIR_PARAM_REFERENCE, 1, 1307, 111}, /* QuestionnaireResponse.questionnaire */
+	{14047, FHIR_PARAM_REFERENCE, 1, 1307, -1}, /* QuestionnaireResponse.questionnaire */
 	{1971, FHIR_PARAM_REFERENCE, 1, 1308, -1}, /* QuestionnaireResponse.source */
 	{268, FHIR_PARAM_TOKEN, 1, 1309, -1}, /* QuestionnaireResponse.status */
 	{275, FHIR_PARAM_REFERENCE, 1, 1310, -1}, /* QuestionnaireResponse.subject */
@@ -4249,7 +4249,7 @@ static const FhirParam params[] = {
 	{887, FHIR_PARAM_REFERENCE, 1, 1400, 117}, /* ResearchSubject.study */
 	{2649, FHIR_PARAM_REFERENCE, 1, 1401, 27}, /* RiskAssessment.condition */
 	{475, FHIR_PARAM_DATE, 1, 1402, -1}, /* RiskAssessment.date */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1403, -1}, /* RiskAssessment.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1403, 43}, /* RiskAssessment.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 1404, -1}, /* RiskAssessment.identifier */
 	{12778, FHIR_PARAM_TOKEN, 1, 1405, -1}, /* RiskAssessment.method */
 	{230, FHIR_PARAM_REFERENCE, 1, 1406, 102}, /* RiskAssessment.patient */
@@ -4282,14 +4282,14 @@ static const FhirParam params[] = {
 	{1533, FHIR_PARAM_TOKEN, 1, 1429, -1}, /* Schedule.specialty */
 	{12946, FHIR_PARAM_TOKEN, 1, 1430, -1}, /* SearchParameter.base */
 	{1026, FHIR_PARAM_TOKEN, 1, 1431, -1}, /* SearchParameter.code */
-	{14473, FHIR_PARAM_REFERENCE, 1, 1432, 122}, /* SearchParameter.component */
+	{14473, FHIR_PARAM_REFERENCE, 1, 1432, -1}, /* SearchParameter.component */
 	{373, FHIR_PARAM_TOKEN, 1, 1433, -1}, /* SearchParameter.context */
 	{381, FHIR_PARAM_NONE, 0, 1434, -1}, /* SearchParameter.context-quantity */
 	{415, FHIR_PARAM_TOKEN, 1, 1434, -1}, /* SearchParameter.context-type */
 	{428, FHIR_PARAM_NONE, 0, 1435, -1}, /* SearchParameter.context-type-quantity */
 	{450, FHIR_PARAM_NONE, 0, 1435, -1}, /* SearchParameter.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 1435, -1}, /* SearchParameter.date */
-	{500, FHIR_PARAM_REFERENCE, 1, 1436, 122}, /* SearchParameter.derived-from */
+	{500, FHIR_PARAM_REFERENCE, 1, 1436, -1}, /* SearchParameter.derived-from */
 	{526, FHIR_PARAM_STRING, 1, 1437, -1}, /* SearchParameter.description */
 	{579, FHIR_PARAM_TOKEN, 1, 1438, -1}, /* SearchParameter.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 1439, -1}, /* SearchParameter.name */
@@ -4304,7 +4304,7 @@ static const FhirParam params[] = {
 	{4880, FHIR_PARAM_TOKEN, 1, 1448, -1}, /* ServiceRequest.body-site */
 	{737, FHIR_PARAM_TOKEN, 1, 1449, -1}, /* ServiceRequest.category */
 	{1026, FHIR_PARAM_TOKEN, 1, 1450, -1}, /* ServiceRequest.code */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1451, -1}, /* ServiceRequest.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1451, 43}, /* ServiceRequest.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 1452, -1}, /* ServiceRequest.identifier */
 	{2722, FHIR_PARAM_REFERENCE, 1, 1453, -1}, /* ServiceRequest.instantiates-canonical */
 	{2762, FHIR_PARAM_URI, 1, 1454, -1}, /* ServiceRequest.instantiates-uri */
@@ -4344,7 +4344,7 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 1491, -1}, /* SpecimenDefinition.identifier */
 	{289, FHIR_PARAM_TOKEN, 1, 1492, -1}, /* SpecimenDefinition.type */
 	{14871, FHIR_PARAM_TOKEN, 1, 1493, -1}, /* StructureDefinition.abstract */
-	{12946, FHIR_PARAM_REFERENCE, 1, 1494, 127}, /* StructureDefinition.base */
+	{12946, FHIR_PARAM_REFERENCE, 1, 1494, -1}, /* StructureDefinition.base */
 	{14956, FHIR_PARAM_TOKEN, 2, 1495, -1}, /* StructureDefinition.base-path */
 	{373, FHIR_PARAM_TOKEN, 1, 1497, -1}, /* StructureDefinition.context */
 	{381, FHIR_PARAM_NONE, 0, 1498, -1}, /* StructureDefinition.context-quantity */
@@ -4367,7 +4367,7 @@ static const FhirParam params[] = {
 	{642, FHIR_PARAM_STRING, 1, 1513, -1}, /* StructureDefinition.title */
 	{289, FHIR_PARAM_URI, 1, 1514, -1}, /* StructureDefinition.type */
 	{666, FHIR_PARAM_URI, 1, 1515, -1}, /* StructureDefinition.url */
-	{15105, FHIR_PARAM_REFERENCE, 1, 1516, 143}, /* StructureDefinition.valueset */
+	{15105, FHIR_PARAM_REFERENCE, 1, 1516, -1}, /* StructureDefinition.valueset */
 	{679, FHIR_PARAM_TOKEN, 1, 1517, -1}, /* StructureDefinition.version */
 	{373, FHIR_PARAM_TOKEN, 1, 1518, -1}, /* StructureMap.context */
 	{381, FHIR_PARAM_NONE, 0, 1519, -1}, /* StructureMap.context-quantity */
@@ -4400,7 +4400,7 @@ static const FhirParam params[] = {
 	{15379, FHIR_PARAM_REFERENCE, 1, 1543, 130}, /* Substance.substance-reference */
 	{1026, FHIR_PARAM_TOKEN, 1, 1544, -1}, /* SubstanceSpecification.code */
 	{195, FHIR_PARAM_TOKEN, 1, 1545, -1}, /* SupplyDelivery.identifier */
-	{230, FHIR_PARAM_REFERENCE, 1, 1546, -1}, /* SupplyDelivery.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 1546, 102}, /* SupplyDelivery.patient */
 	{10162, FHIR_PARAM_REFERENCE, 1, 1547, -1}, /* SupplyDelivery.receiver */
 	{268, FHIR_PARAM_TOKEN, 1, 1548, -1}, /* SupplyDelivery.status */
 	{15562, FHIR_PARAM_REFERENCE, 1, 1549, -1}, /* SupplyDelivery.supplier */
@@ -4486,9 +4486,9 @@ static const FhirParam params[] = {
 	{679, FHIR_PARAM_TOKEN, 1, 1621, -1}, /* ValueSet.version */
 	{4664, FHIR_PARAM_REFERENCE, 1, 1622, -1}, /* VerificationResult.target */
 	{16011, FHIR_PARAM_DATE, 1, 1623, -1}, /* VisionPrescription.datewritten */
-	{2678, FHIR_PARAM_REFERENCE, 1, 1624, -1}, /* VisionPrescription.encounter */
+	{2678, FHIR_PARAM_REFERENCE, 1, 1624, 43}, /* VisionPrescription.encounter */
 	{195, FHIR_PARAM_TOKEN, 1, 1625, -1}, /* VisionPrescription.identifier */
-	{230, FHIR_PARAM_REFERENCE, 1, 1626, -1}, /* VisionPrescription.patient */
+	{230, FHIR_PARAM_REFERENCE, 1, 1626, 102}, /* VisionPrescription.patient */
 	{16035, FHIR_PARAM_REFERENCE, 1, 1627, -1}, /* VisionPrescription.prescriber */
 	{268, FHIR_PARAM_TOKEN, 1, 1628, -1}, /* VisionPrescription.status */
 };

@@ -2998,17 +2998,17 @@ static const FhirParam params[] = {
 	{526, FHIR_PARAM_STRING, 1, 130, -1}, /* CapabilityStatement.description */
 	{2398, FHIR_PARAM_TOKEN, 1, 131, -1}, /* CapabilityStatement.fhirversion */
 	{2418, FHIR_PARAM_TOKEN, 1, 132, -1}, /* CapabilityStatement.format */
-	{2446, FHIR_PARAM_REFERENCE, 1, 133, 67}, /* CapabilityStatement.guide */
+	{2446, FHIR_PARAM_REFERENCE, 1, 133, -1}, /* CapabilityStatement.guide */
 	{579, FHIR_PARAM_TOKEN, 1, 134, -1}, /* CapabilityStatement.jurisdiction */
 	{2463, FHIR_PARAM_TOKEN, 1, 135, -1}, /* CapabilityStatement.mode */
 	{212, FHIR_PARAM_STRING, 1, 136, -1}, /* CapabilityStatement.name */
 	{615, FHIR_PARAM_STRING, 1, 137, -1}, /* CapabilityStatement.publisher */
 	{2488, FHIR_PARAM_TOKEN, 1, 138, -1}, /* CapabilityStatement.resource */
-	{2520, FHIR_PARAM_REFERENCE, 1, 139, 125}, /* CapabilityStatement.resource-profile */
+	{2520, FHIR_PARAM_REFERENCE, 1, 139, -1}, /* CapabilityStatement.resource-profile */
 	{2560, FHIR_PARAM_TOKEN, 1, 140, -1}, /* CapabilityStatement.security-service */
 	{2592, FHIR_PARAM_STRING, 1, 141, -1}, /* CapabilityStatement.software */
 	{268, FHIR_PARAM_TOKEN, 1, 142, -1}, /* CapabilityStatement.status */
-	{2633, FHIR_PARAM_REFERENCE, 1, 143, 125}, /* CapabilityStatement.supported-profile */
+	{2633, FHIR_PARAM_REFERENCE, 1, 143, -1}, /* CapabilityStatement.supported-profile */
 	{642, FHIR_PARAM_STRING, 1, 144, -1}, /* CapabilityStatement.title */
 	{666, FHIR_PARAM_URI, 1, 145, -1}, /* CapabilityStatement.url */
 	{679, FHIR_PARAM_TOKEN, 1, 146, -1}, /* CapabilityStatement.version */
@@ -3130,12 +3130,12 @@ static const FhirParam params[] = {
 	{275, FHIR_PARAM_REFERENCE, 1, 256, -1}, /* ClinicalImpression.subject */
 	{1801, FHIR_PARAM_REFERENCE, 1, 257, -1}, /* ClinicalImpression.supporting-info */
 	{4154, FHIR_PARAM_TOKEN, 1, 258, -1}, /* ClinicalUseDefinition.contraindication */
-	{4223, FHIR_PARAM_REFERENCE, 1, 259, -1}, /* ClinicalUseDefinition.contraindication-reference */
+	{4223, FHIR_PARAM_REFERENCE, 1, 259, 93}, /* ClinicalUseDefinition.contraindication-reference */
 	{4300, FHIR_PARAM_TOKEN, 1, 260, -1}, /* ClinicalUseDefinition.effect */
-	{4359, FHIR_PARAM_REFERENCE, 1, 261, -1}, /* ClinicalUseDefinition.effect-reference */
+	{4359, FHIR_PARAM_REFERENCE, 1, 261, 93}, /* ClinicalUseDefinition.effect-reference */
 	{195, FHIR_PARAM_TOKEN, 1, 262, -1}, /* ClinicalUseDefinition.identifier */
 	{4420, FHIR_PARAM_TOKEN, 1, 263, -1}, /* ClinicalUseDefinition.indication */
-	{4477, FHIR_PARAM_REFERENCE, 1, 264, -1}, /* ClinicalUseDefinition.indication-reference */
+	{4477, FHIR_PARAM_REFERENCE, 1, 264, 93}, /* ClinicalUseDefinition.indication-reference */
 	{4516, FHIR_PARAM_TOKEN, 1, 265, -1}, /* ClinicalUseDefinition.interaction */
 	{4528, FHIR_PARAM_REFERENCE, 1, 266, 85}, /* ClinicalUseDefinition.product */
 	{275, FHIR_PARAM_REFERENCE, 1, 267, -1}, /* ClinicalUseDefinition.subject */
@@ -3155,7 +3155,7 @@ static const FhirParam params[] = {
 	{212, FHIR_PARAM_STRING, 1, 278, -1}, /* CodeSystem.name */
 	{615, FHIR_PARAM_STRING, 1, 279, -1}, /* CodeSystem.publisher */
 	{268, FHIR_PARAM_TOKEN, 1, 280, -1}, /* CodeSystem.status */
-	{4646, FHIR_PARAM_REFERENCE, 1, 281, 24}, /* CodeSystem.supplements */
+	{4646, FHIR_PARAM_REFERENCE, 1, 281, -1}, /* CodeSystem.supplements */
 	{4658, FHIR_PARAM_URI, 1, 282, -1}, /* CodeSystem.system */
 	{642, FHIR_PARAM_STRING, 1, 283, -1}, /* CodeSystem.title */
 	{666, FHIR_PARAM_URI, 1, 284, -1}, /* CodeSystem.url */
@@ -3234,18 +3234,18 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 351, -1}, /* ConceptMap.identifier */
 	{579, FHIR_PARAM_TOKEN, 1, 352, -1}, /* ConceptMap.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 353, -1}, /* ConceptMap.name */
-	{5193, FHIR_PARAM_REFERENCE, 1, 354, 29}, /* ConceptMap.other */
+	{5193, FHIR_PARAM_REFERENCE, 1, 354, -1}, /* ConceptMap.other */
 	{4528, FHIR_PARAM_URI, 1, 355, -1}, /* ConceptMap.product */
 	{615, FHIR_PARAM_STRING, 1, 356, -1}, /* ConceptMap.publisher */
-	{2206, FHIR_PARAM_REFERENCE, 1, 357, 138}, /* ConceptMap.source */
+	{2206, FHIR_PARAM_REFERENCE, 1, 357, -1}, /* ConceptMap.source */
 	{5275, FHIR_PARAM_TOKEN, 1, 358, -1}, /* ConceptMap.source-code */
 	{5301, FHIR_PARAM_URI, 1, 359, -1}, /* ConceptMap.source-system */
-	{5326, FHIR_PARAM_REFERENCE, 2, 360, 138}, /* ConceptMap.source-uri */
+	{5326, FHIR_PARAM_REFERENCE, 2, 360, -1}, /* ConceptMap.source-uri */
 	{268, FHIR_PARAM_TOKEN, 1, 362, -1}, /* ConceptMap.status */
-	{5354, FHIR_PARAM_REFERENCE, 1, 363, 138}, /* ConceptMap.target */
+	{5354, FHIR_PARAM_REFERENCE, 1, 363, -1}, /* ConceptMap.target */
 	{5388, FHIR_PARAM_TOKEN, 1, 364, -1}, /* ConceptMap.target-code */
 	{5414, FHIR_PARAM_URI, 1, 365, -1}, /* ConceptMap.target-system */
-	{5439, FHIR_PARAM_REFERENCE, 2, 366, 138}, /* ConceptMap.target-uri */
+	{5439, FHIR_PARAM_REFERENCE, 2, 366, -1}, /* ConceptMap.target-uri */
 	{642, FHIR_PARAM_STRING, 1, 368, -1}, /* ConceptMap.title */
 	{666, FHIR_PARAM_URI, 1, 369, -1}, /* ConceptMap.url */
 	{679, FHIR_PARAM_TOKEN, 1, 370, -1}, /* ConceptMap.version */
@@ -3676,10 +3676,10 @@ static const FhirParam params[] = {
 	{428, FHIR_PARAM_NONE, 0, 780, -1}, /* ImplementationGuide.context-type-quantity */
 	{450, FHIR_PARAM_NONE, 0, 780, -1}, /* ImplementationGuide.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 780, -1}, /* ImplementationGuide.date */
-	{480, FHIR_PARAM_REFERENCE, 1, 781, 67}, /* ImplementationGuide.depends-on */
+	{480, FHIR_PARAM_REFERENCE, 1, 781, -1}, /* ImplementationGuide.depends-on */
 	{526, FHIR_PARAM_STRING, 1, 782, -1}, /* ImplementationGuide.description */
 	{9563, FHIR_PARAM_TOKEN, 1, 783, -1}, /* ImplementationGuide.experimental */
-	{9592, FHIR_PARAM_REFERENCE, 1, 784, 125}, /* ImplementationGuide.global */
+	{9592, FHIR_PARAM_REFERENCE, 1, 784, -1}, /* ImplementationGuide.global */
 	{579, FHIR_PARAM_TOKEN, 1, 785, -1}, /* ImplementationGuide.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 786, -1}, /* ImplementationGuide.name */
 	{615, FHIR_PARAM_STRING, 1, 787, -1}, /* ImplementationGuide.publisher */
@@ -3693,9 +3693,9 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 795, -1}, /* Ingredient.identifier */
 	{6510, FHIR_PARAM_NONE, 0, 796, -1}, /* Ingredient.manufacturer */
 	{9684, FHIR_PARAM_TOKEN, 1, 796, -1}, /* Ingredient.role */
-	{1158, FHIR_PARAM_REFERENCE, 1, 797, -1}, /* Ingredient.substance */
+	{1158, FHIR_PARAM_REFERENCE, 1, 797, 131}, /* Ingredient.substance */
 	{9739, FHIR_PARAM_TOKEN, 1, 798, -1}, /* Ingredient.substance-code */
-	{9754, FHIR_PARAM_REFERENCE, 1, 799, -1}, /* Ingredient.substance-definition */
+	{9754, FHIR_PARAM_REFERENCE, 1, 799, 131}, /* Ingredient.substance-definition */
 	{1962, FHIR_PARAM_STRING, 1, 800, -1}, /* InsurancePlan.address */
 	{9825, FHIR_PARAM_STRING, 1, 801, -1}, /* InsurancePlan.address-city */
 	{9863, FHIR_PARAM_STRING, 1, 802, -1}, /* InsurancePlan.address-country */
@@ -3805,7 +3805,7 @@ static const FhirParam params[] = {
 	{475, FHIR_PARAM_DATE, 1, 900, -1}, /* MeasureReport.date */
 	{10502, FHIR_PARAM_REFERENCE, 1, 901, -1}, /* MeasureReport.evaluated-resource */
 	{195, FHIR_PARAM_TOKEN, 1, 902, -1}, /* MeasureReport.identifier */
-	{10530, FHIR_PARAM_REFERENCE, 1, 903, 76}, /* MeasureReport.measure */
+	{10530, FHIR_PARAM_REFERENCE, 1, 903, -1}, /* MeasureReport.measure */
 	{230, FHIR_PARAM_REFERENCE, 1, 904, 100}, /* MeasureReport.patient */
 	{253, FHIR_PARAM_DATE, 1, 905, -1}, /* MeasureReport.period */
 	{10548, FHIR_PARAM_REFERENCE, 1, 906, -1}, /* MeasureReport.reporter */
@@ -4035,7 +4035,7 @@ static const FhirParam params[] = {
 	{13455, FHIR_PARAM_DATE, 2, 1113, -1}, /* Observation.value-date */
 	{13466, FHIR_PARAM_NONE, 0, 1115, -1}, /* Observation.value-quantity */
 	{13521, FHIR_PARAM_STRING, 2, 1115, -1}, /* Observation.value-string */
-	{13574, FHIR_PARAM_REFERENCE, 1, 1117, 94}, /* OperationDefinition.base */
+	{13574, FHIR_PARAM_REFERENCE, 1, 1117, -1}, /* OperationDefinition.base */
 	{1267, FHIR_PARAM_TOKEN, 1, 1118, -1}, /* OperationDefinition.code */
 	{373, FHIR_PARAM_TOKEN, 1, 1119, -1}, /* OperationDefinition.context */
 	{381, FHIR_PARAM_NONE, 0, 1120, -1}, /* OperationDefinition.context-quantity */
@@ -4044,12 +4044,12 @@ static const FhirParam params[] = {
 	{450, FHIR_PARAM_NONE, 0, 1121, -1}, /* OperationDefinition.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 1121, -1}, /* OperationDefinition.date */
 	{526, FHIR_PARAM_STRING, 1, 1122, -1}, /* OperationDefinition.description */
-	{13593, FHIR_PARAM_REFERENCE, 1, 1123, 125}, /* OperationDefinition.input-profile */
+	{13593, FHIR_PARAM_REFERENCE, 1, 1123, -1}, /* OperationDefinition.input-profile */
 	{8828, FHIR_PARAM_TOKEN, 1, 1124, -1}, /* OperationDefinition.instance */
 	{579, FHIR_PARAM_TOKEN, 1, 1125, -1}, /* OperationDefinition.jurisdiction */
 	{12478, FHIR_PARAM_TOKEN, 1, 1126, -1}, /* OperationDefinition.kind */
 	{212, FHIR_PARAM_STRING, 1, 1127, -1}, /* OperationDefinition.name */
-	{13632, FHIR_PARAM_REFERENCE, 1, 1128, 125}, /* OperationDefinition.output-profile */
+	{13632, FHIR_PARAM_REFERENCE, 1, 1128, -1}, /* OperationDefinition.output-profile */
 	{615, FHIR_PARAM_STRING, 1, 1129, -1}, /* OperationDefinition.publisher */
 	{268, FHIR_PARAM_TOKEN, 1, 1130, -1}, /* OperationDefinition.status */
 	{4658, FHIR_PARAM_TOKEN, 1, 1131, -1}, /* OperationDefinition.system */
@@ -4262,7 +4262,7 @@ static const FhirParam params[] = {
 	{14774, FHIR_PARAM_NONE, 0, 1332, -1}, /* QuestionnaireResponse.item-subject */
 	{3037, FHIR_PARAM_REFERENCE, 1, 1332, -1}, /* QuestionnaireResponse.part-of */
 	{230, FHIR_PARAM_REFERENCE, 1, 1333, 100}, /* QuestionnaireResponse.patient */
-	{14802, FHIR_PARAM_REFERENCE, 1, 1334, 109}, /* QuestionnaireResponse.questionnaire */
+	{14802, FHIR_PARAM_REFERENCE, 1, 1334, -1}, /* QuestionnaireResponse.questionnaire */
 	{2206, FHIR_PARAM_REFERENCE, 1, 1335, -1}, /* QuestionnaireResponse.source */
 	{268, FHIR_PARAM_TOKEN, 1, 1336, -1}, /* QuestionnaireResponse.status */
 	{275, FHIR_PARAM_REFERENCE, 1, 1337, -1}, /* QuestionnaireResponse.subject */
@@ -4386,14 +4386,14 @@ static const FhirParam params[] = {
 	{1768, FHIR_PARAM_TOKEN, 1, 1450, -1}, /* Schedule.specialty */
 	{13574, FHIR_PARAM_TOKEN, 1, 1451, -1}, /* SearchParameter.base */
 	{1267, FHIR_PARAM_TOKEN, 1, 1452, -1}, /* SearchParameter.code */
-	{15302, FHIR_PARAM_REFERENCE, 1, 1453, 120}, /* SearchParameter.component */
+	{15302, FHIR_PARAM_REFERENCE, 1, 1453, -1}, /* SearchParameter.component */
 	{373, FHIR_PARAM_TOKEN, 1, 1454, -1}, /* SearchParameter.context */
 	{381, FHIR_PARAM_NONE, 0, 1455, -1}, /* SearchParameter.context-quantity */
 	{415, FHIR_PARAM_TOKEN, 1, 1455, -1}, /* SearchParameter.context-type */
 	{428, FHIR_PARAM_NONE, 0, 1456, -1}, /* SearchParameter.context-type-quantity */
 	{450, FHIR_PARAM_NONE, 0, 1456, -1}, /* SearchParameter.context-type-value */
 	{475, FHIR_PARAM_DATE, 1, 1456, -1}, /* SearchParameter.date */
-	{500, FHIR_PARAM_REFERENCE, 1, 1457, 120}, /* SearchParameter.derived-from */
+	{500, FHIR_PARAM_REFERENCE, 1, 1457, -1}, /* SearchParameter.derived-from */
 	{526, FHIR_PARAM_STRING, 1, 1458, -1}, /* SearchParameter.description */
 	{579, FHIR_PARAM_TOKEN, 1, 1459, -1}, /* SearchParameter.jurisdiction */
 	{212, FHIR_PARAM_STRING, 1, 1460, -1}, /* SearchParameter.name */
@@ -4448,7 +4448,7 @@ static const FhirParam params[] = {
 	{195, FHIR_PARAM_TOKEN, 1, 1512, -1}, /* SpecimenDefinition.identifier */
 	{289, FHIR_PARAM_TOKEN, 1, 1513, -1}, /* SpecimenDefinition.type */
 	{15700, FHIR_PARAM_TOKEN, 1, 1514, -1}, /* StructureDefinition.abstract */
-	{13574, FHIR_PARAM_REFERENCE, 1, 1515, 125}, /* StructureDefinition.base */
+	{13574, FHIR_PARAM_REFERENCE, 1, 1515, -1}, /* StructureDefinition.base */
 	{15785, FHIR_PARAM_TOKEN, 2, 1516, -1}, /* StructureDefinition.base-path */
 	{373, FHIR_PARAM_TOKEN, 1, 1518, -1}, /* StructureDefinition.context */
 	{381, FHIR_PARAM_NONE, 0, 1519, -1}, /* StructureDefinition.context-quantity */
@@ -4471,7 +4471,7 @@ static const FhirParam params[] = {
 	{642, FHIR_PARAM_STRING, 1, 1534, -1}, /* StructureDefinition.title */
 	{289, FHIR_PARAM_URI, 1, 1535, -1}, /* StructureDefinition.type */
 	{666, FHIR_PARAM_URI, 1, 1536, -1}, /* StructureDefinition.url */
-	{15934, FHIR_PARAM_REFERENCE, 1, 1537, 138}, /* StructureDefinition.valueset */
+	{15934, FHIR_PARAM_REFERENCE, 1, 1537, -1}, /* StructureDefinition.valueset */
 	{679, FHIR_PARAM_TOKEN, 1, 1538, -1}, /* StructureDefinition.version */
 	{373, FHIR_PARAM_TOKEN, 1, 1539, -1}, /* StructureMap.context */
 	{381, FHIR_PARAM_NONE, 0, 1540, -1}, /* StructureMap.context-quantity */

@@ -3240,7 +3240,7 @@ static const FhirParam params[] = {
 	{44, FHIR_PARAM_TOKEN, 1, 1, -1}, /* Resource._language */
 	{72, FHIR_PARAM_DATE, 1, 2, -1}, /* Resource._lastUpdated */
 	{85, FHIR_PARAM_NONE, 0, 3, -1}, /* Resource._list */
-	{105, FHIR_PARAM_REFERENCE, 1, 3, 135}, /* Resource._profile */
+	{105, FHIR_PARAM_REFERENCE, 1, 3, -1}, /* Resource._profile */
 	{114, FHIR_PARAM_NONE, 0, 4, -1}, /* Resource._query */
 	{136, FHIR_PARAM_TOKEN, 1, 4, -1}, /* Resource._security */
 	{159, FHIR_PARAM_URI, 1, 5, -1}, /* Resource._source */
@@ -3417,18 +3417,18 @@ static const FhirParam params[] = {
 	{612, FHIR_PARAM_STRING, 1, 169, -1}, /* CapabilityStatement.description */
 	{2987, FHIR_PARAM_TOKEN, 1, 170, -1}, /* CapabilityStatement.fhirversion */
 	{3007, FHIR_PARAM_TOKEN, 1, 171, -1}, /* CapabilityStatement.format */
-	{3035, FHIR_PARAM_REFERENCE, 1, 172, 75}, /* CapabilityStatement.guide */
+	{3035, FHIR_PARAM_REFERENCE, 1, 172, -1}, /* CapabilityStatement.guide */
 	{242, FHIR_PARAM_TOKEN, 1, 173, -1}, /* CapabilityStatement.identifier */
 	{665, FHIR_PARAM_TOKEN, 1, 174, -1}, /* CapabilityStatement.jurisdiction */
 	{3052, FHIR_PARAM_TOKEN, 1, 175, -1}, /* CapabilityStatement.mode */
 	{259, FHIR_PARAM_STRING, 1, 176, -1}, /* CapabilityStatement.name */
 	{712, FHIR_PARAM_STRING, 1, 177, -1}, /* CapabilityStatement.publisher */
 	{3077, FHIR_PARAM_TOKEN, 1, 178, -1}, /* CapabilityStatement.resource */
-	{3109, FHIR_PARAM_REFERENCE, 1, 179, 135}, /* CapabilityStatement.resource-profile */
+	{3109, FHIR_PARAM_REFERENCE, 1, 179, -1}, /* CapabilityStatement.resource-profile */
 	{3149, FHIR_PARAM_TOKEN, 1, 180, -1}, /* CapabilityStatement.security-service */
 	{3181, FHIR_PARAM_STRING, 1, 181, -1}, /* CapabilityStatement.software */
 	{354, FHIR_PARAM_TOKEN, 1, 182, -1}, /* CapabilityStatement.status */
-	{3222, FHIR_PARAM_REFERENCE, 1, 183, 135}, /* CapabilityStatement.supported-profile */
+	{3222, FHIR_PARAM_REFERENCE, 1, 183, -1}, /* CapabilityStatement.supported-profile */
 	{739, FHIR_PARAM_STRING, 1, 184, -1}, /* CapabilityStatement.title */
 	{763, FHIR_PARAM_URI, 1, 185, -1}, /* CapabilityStatement.url */
 	{776, FHIR_PARAM_TOKEN, 1, 186, -1}, /* CapabilityStatement.version */
@@ -3580,7 +3580,7 @@ static const FhirParam params[] = {
 	{689, FHIR_PARAM_REFERENCE, 1, 319, -1}, /* CodeSystem.predecessor */
 	{712, FHIR_PARAM_STRING, 1, 320, -1}, /* CodeSystem.publisher */
 	{354, FHIR_PARAM_TOKEN, 1, 321, -1}, /* CodeSystem.status */
-	{5071, FHIR_PARAM_REFERENCE, 1, 322, 26}, /* CodeSystem.supplements */
+	{5071, FHIR_PARAM_REFERENCE, 1, 322, -1}, /* CodeSystem.supplements */
 	{5083, FHIR_PARAM_URI, 1, 323, -1}, /* CodeSystem.system */
 	{739, FHIR_PARAM_STRING, 1, 324, -1}, /* CodeSystem.title */
 	{752, FHIR_PARAM_TOKEN, 1, 325, -1}, /* CodeSystem.topic */
@@ -3666,17 +3666,17 @@ static const FhirParam params[] = {
 	{665, FHIR_PARAM_TOKEN, 1, 398, -1}, /* ConceptMap.jurisdiction */
 	{5621, FHIR_PARAM_URI, 1, 399, -1}, /* ConceptMap.mapping-property */
 	{259, FHIR_PARAM_STRING, 1, 400, -1}, /* ConceptMap.name */
-	{5663, FHIR_PARAM_REFERENCE, 1, 401, 31}, /* ConceptMap.other-map */
+	{5663, FHIR_PARAM_REFERENCE, 1, 401, -1}, /* ConceptMap.other-map */
 	{689, FHIR_PARAM_REFERENCE, 1, 402, -1}, /* ConceptMap.predecessor */
 	{712, FHIR_PARAM_STRING, 1, 403, -1}, /* ConceptMap.publisher */
 	{5693, FHIR_PARAM_TOKEN, 1, 404, -1}, /* ConceptMap.source-code */
-	{5719, FHIR_PARAM_REFERENCE, 1, 405, 26}, /* ConceptMap.source-group-system */
-	{5761, FHIR_PARAM_REFERENCE, 1, 406, 155}, /* ConceptMap.source-scope */
+	{5719, FHIR_PARAM_REFERENCE, 1, 405, -1}, /* ConceptMap.source-group-system */
+	{5761, FHIR_PARAM_REFERENCE, 1, 406, -1}, /* ConceptMap.source-scope */
 	{5790, FHIR_PARAM_URI, 2, 407, -1}, /* ConceptMap.source-scope-uri */
 	{354, FHIR_PARAM_TOKEN, 1, 409, -1}, /* ConceptMap.status */
 	{5834, FHIR_PARAM_TOKEN, 1, 410, -1}, /* ConceptMap.target-code */
-	{5860, FHIR_PARAM_REFERENCE, 1, 411, 26}, /* ConceptMap.target-group-system */
-	{5902, FHIR_PARAM_REFERENCE, 1, 412, 155}, /* ConceptMap.target-scope */
+	{5860, FHIR_PARAM_REFERENCE, 1, 411, -1}, /* ConceptMap.target-group-system */
+	{5902, FHIR_PARAM_REFERENCE, 1, 412, -1}, /* ConceptMap.target-scope */
 	{5931, FHIR_PARAM_URI, 2, 413, -1}, /* ConceptMap.target-scope-uri */
 	{739, FHIR_PARAM_STRING, 1, 415, -1}, /* ConceptMap.title */
 	{752, FHIR_PARAM_TOKEN, 1, 416, -1}, /* ConceptMap.topic */
@@ -4203,10 +4203,10 @@ static const FhirParam params[] = {
 	{514, FHIR_PARAM_NONE, 0, 915, -1}, /* ImplementationGuide.context-type-quantity */
 	{536, FHIR_PARAM_NONE, 0, 915, -1}, /* ImplementationGuide.context-type-value */
 	{561, FHIR_PARAM_DATE, 1, 915, -1}, /* ImplementationGuide.date */
-	{566, FHIR_PARAM_REFERENCE, 1, 916, 75}, /* ImplementationGuide.depends-on */
+	{566, FHIR_PARAM_REFERENCE, 1, 916, -1}, /* ImplementationGuide.depends-on */
 	{612, FHIR_PARAM_STRING, 1, 917, -1}, /* ImplementationGuide.description */
 	{11218, FHIR_PARAM_TOKEN, 1, 918, -1}, /* ImplementationGuide.experimental */
-	{11247, FHIR_PARAM_REFERENCE, 1, 919, 135}, /* ImplementationGuide.global */
+	{11247, FHIR_PARAM_REFERENCE, 1, 919, -1}, /* ImplementationGuide.global */
 	{242, FHIR_PARAM_TOKEN, 1, 920, -1}, /* ImplementationGuide.identifier */
 	{665, FHIR_PARAM_TOKEN, 1, 921, -1}, /* ImplementationGuide.jurisdiction */
 	{259, FHIR_PARAM_STRING, 1, 922, -1}, /* ImplementationGuide.name */
@@ -4351,7 +4351,7 @@ static const FhirParam params[] = {
 	{12471, FHIR_PARAM_REFERENCE, 1, 1050, -1}, /* MeasureReport.evaluated-resource */
 	{242, FHIR_PARAM_TOKEN, 1, 1051, -1}, /* MeasureReport.identifier */
 	{1177, FHIR_PARAM_REFERENCE, 1, 1052, 84}, /* MeasureReport.location */
-	{12499, FHIR_PARAM_REFERENCE, 1, 1053, 86}, /* MeasureReport.measure */
+	{12499, FHIR_PARAM_REFERENCE, 1, 1053, -1}, /* MeasureReport.measure */
 	{277, FHIR_PARAM_REFERENCE, 1, 1054, 110}, /* MeasureReport.patient */
 	{300, FHIR_PARAM_DATE, 1, 1055, -1}, /* MeasureReport.period */
 	{12517, FHIR_PARAM_REFERENCE, 1, 1056, -1}, /* MeasureReport.reporter */
@@ -4592,7 +4592,7 @@ static const FhirParam params[] = {
 	{354, FHIR_PARAM_TOKEN, 1, 1280, -1}, /* ObservationDefinition.status */
 	{739, FHIR_PARAM_STRING, 1, 1281, -1}, /* ObservationDefinition.title */
 	{763, FHIR_PARAM_URI, 1, 1282, -1}, /* ObservationDefinition.url */
-	{15651, FHIR_PARAM_REFERENCE, 1, 1283, 104}, /* OperationDefinition.base */
+	{15651, FHIR_PARAM_REFERENCE, 1, 1283, -1}, /* OperationDefinition.base */
 	{1106, FHIR_PARAM_TOKEN, 1, 1284, -1}, /* OperationDefinition.code */
 	{459, FHIR_PARAM_TOKEN, 1, 1285, -1}, /* OperationDefinition.context */
 	{467, FHIR_PARAM_NONE, 0, 1286, -1}, /* OperationDefinition.context-quantity */
@@ -4602,12 +4602,12 @@ static const FhirParam params[] = {
 	{561, FHIR_PARAM_DATE, 1, 1287, -1}, /* OperationDefinition.date */
 	{612, FHIR_PARAM_STRING, 1, 1288, -1}, /* OperationDefinition.description */
 	{242, FHIR_PARAM_TOKEN, 1, 1289, -1}, /* OperationDefinition.identifier */
-	{15670, FHIR_PARAM_REFERENCE, 1, 1290, 135}, /* OperationDefinition.input-profile */
+	{15670, FHIR_PARAM_REFERENCE, 1, 1290, -1}, /* OperationDefinition.input-profile */
 	{10532, FHIR_PARAM_TOKEN, 1, 1291, -1}, /* OperationDefinition.instance */
 	{665, FHIR_PARAM_TOKEN, 1, 1292, -1}, /* OperationDefinition.jurisdiction */
 	{684, FHIR_PARAM_TOKEN, 1, 1293, -1}, /* OperationDefinition.kind */
 	{259, FHIR_PARAM_STRING, 1, 1294, -1}, /* OperationDefinition.name */
-	{15709, FHIR_PARAM_REFERENCE, 1, 1295, 135}, /* OperationDefinition.output-profile */
+	{15709, FHIR_PARAM_REFERENCE, 1, 1295, -1}, /* OperationDefinition.output-profile */
 	{712, FHIR_PARAM_STRING, 1, 1296, -1}, /* OperationDefinition.publisher */
 	{354, FHIR_PARAM_TOKEN, 1, 1297, -1}, /* OperationDefinition.status */
 	{5083, FHIR_PARAM_TOKEN, 1, 1298, -1}, /* OperationDefinition.system */
@@ -4835,7 +4835,7 @@ static const FhirParam params[] = {
 	{16957, FHIR_PARAM_NONE, 0, 1519, -1}, /* QuestionnaireResponse.item-subject */
 	{3508, FHIR_PARAM_REFERENCE, 1, 1519, -1}, /* QuestionnaireResponse.part-of */
 	{277, FHIR_PARAM_REFERENCE, 1, 1520, 110}, /* QuestionnaireResponse.patient */
-	{16985, FHIR_PARAM_REFERENCE, 1, 1521, 120}, /* QuestionnaireResponse.questionnaire */
+	{16985, FHIR_PARAM_REFERENCE, 1, 1521, -1}, /* QuestionnaireResponse.questionnaire */
 	{2437, FHIR_PARAM_REFERENCE, 1, 1522, -1}, /* QuestionnaireResponse.source */
 	{354, FHIR_PARAM_TOKEN, 1, 1523, -1}, /* QuestionnaireResponse.status */
 	{361, FHIR_PARAM_REFERENCE, 1, 1524, -1}, /* QuestionnaireResponse.subject */
@@ -4880,14 +4880,14 @@ static const FhirParam params[] = {
 	{4175, FHIR_PARAM_TOKEN, 1, 1564, -1}, /* RequestOrchestration.priority */
 	{354, FHIR_PARAM_TOKEN, 1, 1565, -1}, /* RequestOrchestration.status */
 	{361, FHIR_PARAM_REFERENCE, 1, 1566, -1}, /* RequestOrchestration.subject */
-	{1709, FHIR_PARAM_REFERENCE, 1, 1567, 2}, /* Requirements.actor */
+	{1709, FHIR_PARAM_REFERENCE, 1, 1567, -1}, /* Requirements.actor */
 	{459, FHIR_PARAM_TOKEN, 1, 1568, -1}, /* Requirements.context */
 	{467, FHIR_PARAM_NONE, 0, 1569, -1}, /* Requirements.context-quantity */
 	{501, FHIR_PARAM_TOKEN, 1, 1569, -1}, /* Requirements.context-type */
 	{514, FHIR_PARAM_NONE, 0, 1570, -1}, /* Requirements.context-type-quantity */
 	{536, FHIR_PARAM_NONE, 0, 1570, -1}, /* Requirements.context-type-value */
 	{561, FHIR_PARAM_DATE, 1, 1570, -1}, /* Requirements.date */
-	{586, FHIR_PARAM_REFERENCE, 1, 1571, 125}, /* Requirements.derived-from */
+	{586, FHIR_PARAM_REFERENCE, 1, 1571, -1}, /* Requirements.derived-from */
 	{612, FHIR_PARAM_STRING, 1, 1572, -1}, /* Requirements.description */
 	{242, FHIR_PARAM_TOKEN, 1, 1573, -1}, /* Requirements.identifier */
 	{665, FHIR_PARAM_TOKEN, 1, 1574, -1}, /* Requirements.jurisdiction */
@@ -4950,14 +4950,14 @@ static const FhirParam params[] = {
 	{2051, FHIR_PARAM_TOKEN, 1, 1625, -1}, /* Schedule.specialty */
 	{15651, FHIR_PARAM_TOKEN, 1, 1626, -1}, /* SearchParameter.base */
 	{1106, FHIR_PARAM_TOKEN, 1, 1627, -1}, /* SearchParameter.code */
-	{17811, FHIR_PARAM_REFERENCE, 1, 1628, 130}, /* SearchParameter.component */
+	{17811, FHIR_PARAM_REFERENCE, 1, 1628, -1}, /* SearchParameter.component */
 	{459, FHIR_PARAM_TOKEN, 1, 1629, -1}, /* SearchParameter.context */
 	{467, FHIR_PARAM_NONE, 0, 1630, -1}, /* SearchParameter.context-quantity */
 	{501, FHIR_PARAM_TOKEN, 1, 1630, -1}, /* SearchParameter.context-type */
 	{514, FHIR_PARAM_NONE, 0, 1631, -1}, /* SearchParameter.context-type-quantity */
 	{536, FHIR_PARAM_NONE, 0, 1631, -1}, /* SearchParameter.context-type-value */
 	{561, FHIR_PARAM_DATE, 1, 1631, -1}, /* SearchParameter.date */
-	{586, FHIR_PARAM_REFERENCE, 1, 1632, 130}, /* SearchParameter.derived-from */
+	{586, FHIR_PARAM_REFERENCE, 1, 1632, -1}, /* SearchParameter.derived-from */
 	{612, FHIR_PARAM_STRING, 1, 1633, -1}, /* SearchParameter.description */
 	{242, FHIR_PARAM_TOKEN, 1, 1634, -1}, /* SearchParameter.identifier */
 	{665, FHIR_PARAM_TOKEN, 1, 1635, -1}, /* SearchParameter.jurisdiction */
@@ -5022,7 +5022,7 @@ static const FhirParam params[] = {
 	{18267, FHIR_PARAM_TOKEN, 1, 1697, -1}, /* SpecimenDefinition.type-tested */
 	{763, FHIR_PARAM_URI, 1, 1698, -1}, /* SpecimenDefinition.url */
 	{18308, FHIR_PARAM_TOKEN, 1, 1699, -1}, /* StructureDefinition.abstract */
-	{15651, FHIR_PARAM_REFERENCE, 1, 1700, 135}, /* StructureDefinition.base */
+	{15651, FHIR_PARAM_REFERENCE, 1, 1700, -1}, /* StructureDefinition.base */
 	{18393, FHIR_PARAM_TOKEN, 2, 1701, -1}, /* StructureDefinition.base-path */
 	{459, FHIR_PARAM_TOKEN, 1, 1703, -1}, /* StructureDefinition.context */
 	{467, FHIR_PARAM_NONE, 0, 1704, -1}, /* StructureDefinition.context-quantity */
@@ -5047,7 +5047,7 @@ static const FhirParam params[] = {
 	{739, FHIR_PARAM_STRING, 1, 1720, -1}, /* StructureDefinition.title */
 	{375, FHIR_PARAM_URI, 1, 1721, -1}, /* StructureDefinition.type */
 	{763, FHIR_PARAM_URI, 1, 1722, -1}, /* StructureDefinition.url */
-	{18602, FHIR_PARAM_REFERENCE, 1, 1723, 155}, /* StructureDefinition.valueset */
+	{18602, FHIR_PARAM_REFERENCE, 1, 1723, -1}, /* StructureDefinition.valueset */
 	{776, FHIR_PARAM_TOKEN, 1, 1724, -1}, /* StructureDefinition.version */
 	{459, FHIR_PARAM_TOKEN, 1, 1725, -1}, /* StructureMap.context */
 	{467, FHIR_PARAM_NONE, 0, 1726, -1}, /* StructureMap.context-quantity */
@@ -5159,7 +5159,7 @@ static const FhirParam params[] = {
 	{8022, FHIR_PARAM_TOKEN, 1, 1830, -1}, /* TestReport.result */
 	{354, FHIR_PARAM_TOKEN, 1, 1831, -1}, /* TestReport.status */
 	{19564, FHIR_PARAM_STRING, 1, 1832, -1}, /* TestReport.tester */
-	{19583, FHIR_PARAM_REFERENCE, 1, 1833, 153}, /* TestReport.testscript */
+	{19583, FHIR_PARAM_REFERENCE, 1, 1833, -1}, /* TestReport.testscript */
 	{459, FHIR_PARAM_TOKEN, 1, 1834, -1}, /* TestScript.context */
 	{467, FHIR_PARAM_NONE, 0, 1835, -1}, /* TestScript.context-quantity */
 	{501, FHIR_PARAM_TOKEN, 1, 1835, -1}, /* TestScript.context-type */

@@ -109,6 +109,7 @@ sub generate
 	my @names = sort @{ load("resource-types.$version") };
 	my $compartment = load("compartment-patient.$version");
 	my $search = load("search-params.$version");
+	my $references = load("reference-targets.$version");
 	my $pool = new_pool();
 	my %index = map { $names[$_] => $_ } 0 .. $#names;
 	my (@types, @members, @params, @paths, @filters);
@@ -143,7 +144,7 @@ sub generate
 				  unless $param->{simple}
 				  || $param->{why} eq 'where()' && $param->{filters};
 				$kind = $kind{ $param->{type} };
-				$target = only_target($param, \%index);
+				$target = only_target($param, $references->{$type}, \%index);
 				for my $i (0 .. $#{ $param->{paths} })
 				{
 					push @paths, param_path($where, $param, $i, $pool, \%index, \@filters);
@@ -201,19 +202,32 @@ sub generate
 	return;
 }
 
-# The only type that a reference parameter allows: all its paths resolve to it, or it is
-# the only target.
+# The only type that a reference parameter allows on this type, or -1: the type that all its
+# paths resolve to, else what both the parameter and its elements may refer to.
 sub only_target
 {
-	my ($param, $index) = @_;
-	my @targets = @{ $param->{targets} // [] };
-	my @resolved = grep { defined } @{ $param->{resolve_is} // [] };
-	if (@resolved)
+	my ($param, $elements, $index) = @_;
+	my %allowed;
+
+	for my $i (0 .. $#{ $param->{paths} })
 	{
-		return -1 if @resolved != @{ $param->{paths} } || grep { $_ ne $resolved[0] } @resolved;
-		@targets = ($resolved[0]);
+		next unless $param->{element_types}[$i] eq 'Reference';
+		my $is = ($param->{resolve_is} // [])->[$i];
+		my $at = $elements->{ $param->{paths}[$i] } // die "no targets of $param->{paths}[$i]\n";
+		$allowed{$_} = 1 for defined $is ? $is : both($param->{targets} // ['Resource'], $at);
 	}
-	return @targets == 1 ? $index->{ $targets[0] } // -1 : -1;
+	my @only = keys %allowed;
+	return @only == 1 ? $index->{ $only[0] } // -1 : -1;
+}
+
+# What two lists of types share; "Resource" stands for any type.
+sub both
+{
+	my ($a, $b) = @_;
+	return @$b if grep { $_ eq 'Resource' } @$a;
+	return @$a if grep { $_ eq 'Resource' } @$b;
+	my %in_a = map { $_ => 1 } @$a;
+	return grep { $in_a{$_} } @$b;
 }
 
 sub param_path
