@@ -9,7 +9,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -26,8 +25,8 @@ PG_FUNCTION_INFO_V1(smart_resource_json);
 PG_FUNCTION_INFO_V1(smart_fhir_revision);
 PG_FUNCTION_INFO_V1(smart_fhir_probe);
 
-/* Deeper than any resource, and far from the stack's limit. */
-#define MAX_RESOURCE_DEPTH 512
+/* Deeper than any resource; the most that json_text_is_valid() checks. */
+#define MAX_RESOURCE_DEPTH 256
 /* Within these, no limit of jsonb or palloc can be met (32 bytes a value, 2^28 bytes). */
 #define MAX_RESOURCE_BYTES (200 * 1024 * 1024)
 #define MAX_RESOURCE_VALUES (8 * 1024 * 1024)
@@ -248,11 +247,6 @@ smart_resource_json(PG_FUNCTION_ARGS)
 
 	if (json.len == 0 || !fits_jsonb(json) ||
 		!json_text_is_valid(json.data, json.len, MAX_RESOURCE_DEPTH, false))
-		PG_RETURN_NULL();
-
-	/* Elsewhere an escape may name a character that the encoding lacks. */
-	if (GetDatabaseEncoding() != PG_UTF8 &&
-		memmem(json.data, json.len, "\\u", 2) != NULL)
 		PG_RETURN_NULL();
 
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in,

@@ -69,7 +69,10 @@ read_zone(FhirText text, int *at, int64 *offset)
 	return true;
 }
 
-/* Fraction after the point; digits beyond the sixth narrow nothing. */
+/*
+ * Fraction after the point. Digits beyond the sixth narrow nothing: an element with more
+ * lies within a microsecond, and no compiled value has more, so comparisons stay exact.
+ */
 static bool
 read_fraction(FhirText text, int *at, int64 *fraction, int64 *width)
 {
@@ -174,6 +177,7 @@ fhir_date_compile(FhirText raw, char *buffer, FhirAlternative *alternative, cons
 		{"ge", FHIR_GE}, {"le", FHIR_LE}, {"sa", FHIR_SA}, {"eb", FHIR_EB}
 	};
 	FhirText	text = raw;
+	const char *point;
 
 	alternative->prefix = FHIR_EQ;
 	for (int i = 0; i < (int) lengthof(prefixes); i++)
@@ -185,6 +189,13 @@ fhir_date_compile(FhirText raw, char *buffer, FhirAlternative *alternative, cons
 			text.len -= 2;
 			break;
 		}
+	}
+	point = memchr(text.data, '.', text.len);
+	if (point != NULL &&
+		text.data + text.len - point > 7 && strspn(point + 1, "0123456789") > 6)
+	{
+		*reason = "more than six digits of a second's fraction";
+		return false;
 	}
 	if (parse_date(text, &alternative->interval))
 		return true;
