@@ -263,9 +263,9 @@ smart_fhir_revision(PG_FUNCTION_ARGS)
 }
 
 /*
- * For the regression tests only, and declared only there: (resource jsonb, parameter text,
- * value text, fhir_version text, base_url text) -> text. "match", "no match", or the
- * reason why the constraint grants nothing.
+ * For the tests only, and declared only there: (resource jsonb, parameter text, value text,
+ * fhir_version text, base_url text) -> text. "match", "no match", or the reason why the
+ * constraint grants nothing; without a resource "valid" or that reason, for any type.
  */
 Datum
 smart_fhir_probe(PG_FUNCTION_ARGS)
@@ -275,13 +275,21 @@ smart_fhir_probe(PG_FUNCTION_ARGS)
 	FhirConstraint *constraint;
 	FhirResource res;
 	const char *reason;
+	char	   *name;
+	char	   *value;
+
+	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		PG_RETURN_NULL();
+	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	value = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	if (PG_ARGISNULL(0))
+		PG_RETURN_TEXT_P(cstring_to_text(
+			fhir_constraint_check_any(version, name, value, &reason) ? "valid" : reason));
 
 	if (!fhir_resource_init(&res, &PG_GETARG_JSONB_P(0)->root, version, none, none,
 							arg_text(fcinfo, 4)))
 		PG_RETURN_TEXT_P(cstring_to_text("not a resource"));
-	constraint = fhir_constraint_compile(version, res.type,
-										 text_to_cstring(PG_GETARG_TEXT_PP(1)),
-										 text_to_cstring(PG_GETARG_TEXT_PP(2)), &reason);
+	constraint = fhir_constraint_compile(version, res.type, name, value, &reason);
 	if (constraint == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(reason));
 	PG_RETURN_TEXT_P(cstring_to_text(fhir_constraint_matches(constraint, &res) ?

@@ -67,7 +67,7 @@ SELECT * FROM probes('{"resourceType":"Observation","effectiveDateTime":"2020-01
 SELECT * FROM probes('{"resourceType":"Observation","effectiveDateTime":"2020-01-15T23:30:00-05:00"}', 'date',
 	'2020-01-15', '2020-01-16', '2020-01-16T04:30', '2020-01-16T04:30:00Z', '2020-01-16T05:30:00+01:00', '2020-01-16T04:30:00.0Z');
 SELECT * FROM probes('{"resourceType":"Observation","effectiveDateTime":"2020-01-15T10:00:00.1234567Z"}', 'date',
-	'2020-01-15T10:00:00.123456Z', '2020-01-15T10:00:00.1Z', '2020-01-15T10:00:00.2Z', '2020-01-15T10:00:00.1234569Z');
+	'2020-01-15T10:00:00.123456Z', '2020-01-15T10:00:00.1Z', '2020-01-15T10:00:00.2Z');
 
 -- Only real dates are values; nothing is read leniently.
 SELECT * FROM probes('{"resourceType":"Observation","effectiveDateTime":"2020-02-29"}', 'date',
@@ -100,5 +100,14 @@ SELECT probe('{"resourceType":"Patient","deceasedBoolean":true}', 'deceased', 't
 	probe('{"resourceType":"Location"}', 'near', '1|2'),
 	probe('{"resourceType":"Nothing"}', '_id', '1'),
 	probe('{"resourceType":"Parameters","id":"1"}', '_id', '1');
+
+-- On "*" a constraint is valid when it is for at least one type.
+SELECT p, v, probe(NULL, p, v) FROM (VALUES
+	(1, 'category', 'x'), (2, 'category', 'x,'), (3, 'subject', 'Patient/1'), (4, 'patient', '1'), (5, 'subject', '1'), (6, 'value-quantity', '5'),
+	(7, 'foo', 'x'), (8, 'category:in', 'x'), (9, '_tag', 'x'), (10, '_lastUpdated', 'x'), (11, '_has', 'x'), (12, 'date', '2020'), (13, 'date', 'ap2020'),
+	(14, 'deceased', 'true')) t(n, p, v) ORDER BY n;
+
+-- A fraction finer than what is compared is no value.
+SELECT * FROM probes('{"resourceType":"Observation","effectiveDateTime":"2020-01-15T10:00:00.1234567Z"}', 'date', '2020-01-15T10:00:00.123456Z', '2020-01-15T10:00:00.1234567Z');
 
 DROP FUNCTION probes, probe;
