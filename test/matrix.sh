@@ -66,7 +66,7 @@ copy_in() {
   local root=$1 data=${SMART_FHIR_DATA:-$ROOT/../shared/data}
   rm -rf "$root/srv/smart_fhir"
   mkdir -p "$root/srv/smart_fhir/clone" "$root/srv/smart_fhir/shared"
-  RUN_AS= copy_tree "$root/srv/smart_fhir/clone"
+  RUN_AS='' copy_tree "$root/srv/smart_fhir/clone"
   # what this machine built is of no use there
   (cd "$root/srv/smart_fhir/clone" &&
     rm -f src/*.o src/*.bc smart_fhir.so smart_fhir--*.sql && rm -rf build)

@@ -4,11 +4,14 @@
 # The last line is "N passed, N failed"; one is counted for each pg_regress file, each isolation
 # spec and each TAP assertion, and at least one failure for a step that broke. Nothing is left
 # running. PGVERSION or PG_CONFIG picks the server, SMART_FHIR_DATA the shared vectors
-# (default ../shared/data; tests that need them skip when they are not there).
+# (default ../shared/data; tests that need them skip when they are not there), SUITES some of
+# "sql isolation tap".
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 
 passed=0 failed=0
+# has SUITE PATTERN: is it asked for, and are there files?
+has() { [[ " ${SUITES:-sql isolation tap} " = *" $1 "* ]] && compgen -G "$ROOT/$2" >/dev/null; }
 finish() {
   printf '\n%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
@@ -54,13 +57,13 @@ regress() {
   rm -f "$tree/regression.diffs"
 }
 
-if compgen -G "$ROOT/test/sql/*.sql" >/dev/null || compgen -G "$ROOT/test/specs/*.spec" >/dev/null; then
+if has sql 'test/sql/*.sql' || has isolation 'test/specs/*.spec'; then
   cluster_start regress 'max_prepared_transactions = 10' "log_statement = 'none'"
-  if compgen -G "$ROOT/test/sql/*.sql" >/dev/null; then
+  if has sql 'test/sql/*.sql'; then
     section 'pg_regress'
     regress sql ISOLATION=
   fi
-  if compgen -G "$ROOT/test/specs/*.spec" >/dev/null; then
+  if has isolation 'test/specs/*.spec'; then
     section 'isolation'
     regress isolation REGRESS=
   fi
@@ -72,7 +75,7 @@ if compgen -G "$ROOT/test/sql/*.sql" >/dev/null || compgen -G "$ROOT/test/specs/
   cluster_stop regress || failed=$((failed + 1))
 fi
 
-if compgen -G "$ROOT/test/t/*.pl" >/dev/null; then
+if has tap 'test/t/*.pl'; then
   section 'TAP'
   log=$WORK/tap.out
   status=0

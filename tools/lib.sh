@@ -120,3 +120,47 @@ cluster_start() {
 cluster_stop() {
   as_user "$("$PG_CONFIG" --bindir)/pg_ctl" -D "$WORK/$1" -m "${2:-fast}" -w -s stop
 }
+
+# private_installation: a copy of PostgreSQL in WORK (it finds its files relative to itself), so that
+# an instrumented build replaces nothing; PG_CONFIG becomes the copy's.
+private_installation() {
+  local path
+  for path in bindir pkglibdir sharedir includedir includedir-server; do
+    path=$("$PG_CONFIG" --$path)
+    [ -d "$WORK/root$path" ] && continue
+    mkdir -p "$WORK/root$path"
+    cp -a "$path/." "$WORK/root$path/"
+  done
+  chmod -R a+rX "$WORK/root"
+  PG_CONFIG=$WORK/root$("$PG_CONFIG" --bindir)/pg_config
+  # older copies of the extension count for nothing
+  rm -f "$("$PG_CONFIG" --pkglibdir)/smart_fhir.so"
+  export PG_CONFIG
+}
+
+# wrap_server: from now on the copy's server starts through this shell text, in which "$server" is
+# the real program and "$@" its arguments; whoever starts it, tests with clusters of their own too.
+wrap_server() {
+  local bindir
+  bindir=$("$PG_CONFIG" --bindir)
+  mv "$bindir/postgres" "$bindir/postgres.bin"
+  printf '#!/bin/bash\nserver=%q\n[ "$1" != -V ] || exec -a "$0" "$server" "$@"\n%s\n' "$bindir/postgres.bin" "$1" \
+    >"$bindir/postgres"
+  chmod 755 "$bindir/postgres"
+}
+
+# fresh_tree: a copy of the repository in WORK/tree without what was built, owned by RUN_AS.
+fresh_tree() {
+  copy_tree "$WORK/tree"
+  (cd "$WORK/tree" && rm -rf src/*.o src/*.bc src/*.gc?? smart_fhir.so smart_fhir--*.sql build results)
+}
+
+# keep_results: what failed in WORK/tree stays readable in the repository.
+keep_results() {
+  local name
+  for name in results tmp_check; do
+    [ -d "$WORK/tree/$name" ] || continue
+    rm -rf "${ROOT:?}/$name"
+    cp -r "$WORK/tree/$name" "$ROOT/$name"
+  done
+}
