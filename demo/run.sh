@@ -114,14 +114,14 @@ read -r resources tables < <(sql fhir_migrate -F' ' -c 'SELECT count(*), count(D
 say "  $resources resources loaded into $tables tables: $(($(milliseconds) - started)) ms"
 
 # The patient with most laboratory results, and another one.
-{ read -r patient; read -r other; } < <(sql fhir_migrate <<'SQL'
-SELECT p.id FROM patient p LEFT JOIN observation o ON o.resource->'subject'->>'reference' = 'Patient/' || p.id
+{ IFS='|' read -r patient name; IFS='|' read -r other other_name; } < <(sql fhir_migrate <<'SQL'
+SELECT p.id, coalesce((p.resource#>>'{name,0,given,0}') || ' ' || (p.resource#>>'{name,0,family}'), 'without a name') FROM patient p LEFT JOIN observation o ON o.resource->'subject'->>'reference' = 'Patient/' || p.id
 GROUP BY p.id
 ORDER BY count(*) FILTER (WHERE o.resource->'category' @? '$[*].coding[*] ? (@.code == "laboratory")') DESC, p.id LIMIT 2
 SQL
 ) || true
 [ -n "${patient:-}" ] || die "no Patient in $source"
-other=${other:-somebody-else}
+other=${other:-somebody-else} other_name=${other_name:-in no chart here}
 
 # ---- sessions ----------------------------------------------------------------------------------
 issuer=https://auth.example
@@ -144,6 +144,11 @@ FROM (SELECT floor(extract(epoch FROM clock_timestamp()))::bigint) now(t);
 SQL
 }
 
+# observation ID PATIENT: a record for the writes below
+observation() {
+  printf '{"resourceType": "Observation", "id": "%s", "status": "final", "code": {"text": "Heart rate"}, "subject": {"reference": "Patient/%s"}}' "$@"
+}
+
 # show ROLE NAME [TOKEN]: runs the SQL on standard input as ROLE and prints it with its results and
 # times. NAME is the line in the table at the end; there the rows are the answer of the first
 # statement that counts, the times those of the login and of that statement.
@@ -152,30 +157,32 @@ SQL
 # on (\bind); here :'token' becomes a literal, which the library masks in the server's log.
 show() {
   local role=$1 name=$2
-  TOKEN=${3:-} psql -Xqa -U "$role" -d fhir -v VERBOSITY=verbose -v base="$base" -v patient="$patient" -v other="$other" \
-    -P footer=off -c '\timing on' -c '\getenv token TOKEN' -f - >"$WORK/shown" 2>&1 || true
+  TOKEN=${3:-} psql -Xqa -U "$role" -d fhir -v VERBOSITY=verbose -v own_record="$(observation new "$patient")" \
+    -v record_of_another="$(observation bad "$other")" -v another_patient="{\"reference\": \"Patient/$other\"}" -P footer=off -c '\timing on' -c '\getenv token TOKEN' -f - >"$WORK/shown" 2>&1 || true
   awk -v role="$role" -v name="$name" -v table="$WORK/summary" -v dim="$dim" -v red="$red" -v plain="$plain" '
     function out(line) { print "  " line }
     # the footer of errors that says where in the source, and the empty result of a void function
-    /^LOCATION: / { next }
+    /^(LOCATION: |timing on$|getenv token TOKEN$)/ { next }
     /^ (login|set_interaction|logout) *$/ { skip = 3; }
     skip > 0 { skip--; next }
     /^Time: / {
-      ms = $2
+      ms = sprintf("%.2f", $2)
       if (kind == "login" && login == "") login = refused ? "refused" : ms
       else if (kind == "login" && !refused) again = ms
       if (kind == "count" && query == "") query = ms
-      if (kind != "") out(dim sprintf("-- %.1f ms", ms) plain)
+      if (kind != "") out(dim sprintf("-- %s ms", ms) plain)
       kind = ""; refused = 0
       next
     }
     /^psql:/ { sub(/^psql:[^:]*:[0-9]+: /, "") }
     /^ERROR: / { refused = 1; out(red $0 plain); next }
     /^(DETAIL|HINT|SCHEMA NAME|CONSTRAINT NAME|TABLE NAME): / { out(red $0 plain); next }
-    /^(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK)/ {
+    more { out(sprintf("%*s-> %s", length(role), "", $0)); more = ($0 !~ /;$/); next }
+    /^(SELECT|INSERT|UPDATE|DELETE|WITH|BEGIN|COMMIT|ROLLBACK|SAVEPOINT)/ {
+      more = ($0 !~ /;$/)
       if ($0 ~ /smart\.login/) kind = "login"
       else if ($0 ~ /count\(\*\)/) { kind = "count"; if (rows == "") wait = 1 }
-      else if ($0 !~ /^(BEGIN|COMMIT|ROLLBACK)/) kind = "other"
+      else if ($0 !~ /^(BEGIN|COMMIT|ROLLBACK|SAVEPOINT)/) kind = "other"
       out(role "=> " $0); next
     }
     wait && /^ +[0-9]+ *$/ { rows = $1; wait = 0 }
@@ -186,12 +193,13 @@ show() {
 }
 
 started=$(milliseconds)
-sql fhir_migrate >"$WORK/protected" <<'SQL'
+sql fhir_migrate >"$WORK/protected" 2>"$WORK/protected.notices" <<'SQL'
 SELECT format('SELECT %L, smart.protect(%L, %L)', relname, 'public.' || quote_ident(relname), obj_description(oid, 'pg_class'))
 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY relname \gexec
 SQL
 heading 'The tables are protected' 'By their owner, once each. protect() writes ordinary policies and the index that they use.'
 say "  fhir_migrate=> SELECT smart.protect('observation', 'Observation');"
+sed -n 's/^.*NOTICE: /  NOTICE: /; /observation/p' "$WORK/protected.notices"
 say "  ${dim}-- and $(($(wc -l <"$WORK/protected") - 1)) more tables: $(($(milliseconds) - started)) ms, indexes included$plain"
 show fhir_migrate '' <<'SQL'
 SELECT policyname, cmd, roles FROM pg_policies WHERE tablename = 'observation' ORDER BY cmd;
@@ -207,19 +215,21 @@ SQL
 heading '1. No token' 'A connection that nobody has logged in on sees nothing and adds nothing.'
 show fhir_app 'no token' <<'SQL'
 SELECT count(*) FROM everything;
-INSERT INTO observation SELECT 'new', jsonb_build_object('resourceType', 'Observation', 'id', 'new', 'subject', jsonb_build_object('reference', 'Patient/' || :'patient'));
+INSERT INTO observation VALUES ('new', :'own_record');
 SQL
 
 scope='launch/patient patient/*.rs'
 token_patient=$(mint "$scope" "$patient")
-heading "2. One patient's token" "scope: $scope" "patient: $patient" 'None of these queries says whose records it wants.'
+heading "2. One patient's token" "scope: $scope" "patient: $patient ($name)" 'None of these queries says whose records it wants.'
 show fhir_app 'one patient' "$token_patient" <<'SQL'
 BEGIN;
 SELECT smart.login(:'token');
+SELECT client_id, patient, scope FROM smart.session;
 SELECT count(*) FROM everything;
 SELECT type, count(*) FROM everything GROUP BY type ORDER BY type;
-SELECT left(resource->>'effectiveDateTime', 10) AS date, resource->'code'->>'text' AS what, resource->'subject'->>'reference' AS subject FROM observation ORDER BY resource->>'effectiveDateTime' DESC, id LIMIT 5;
-SELECT count(*) FROM patient WHERE id = '' OR true;
+SELECT left(resource->>'effectiveDateTime', 10) AS date, resource->'code'->>'text' AS what, resource->'subject'->>'reference' AS subject
+  FROM observation ORDER BY resource->>'effectiveDateTime' DESC, id LIMIT 5;
+SELECT count(*) FROM patient WHERE id = '' OR 'injected' = 'injected';
 COMMIT;
 SELECT count(*) FROM everything;
 BEGIN;
@@ -229,7 +239,7 @@ SQL
 
 scope='patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory'
 token_laboratory=$(mint "$scope" "$patient")
-heading '3. A laboratory-only token' "scope: $scope" "patient: $patient"
+heading '3. A laboratory-only token' "scope: $scope" "patient: $patient ($name)"
 ignored=$(TOKEN=$token_laboratory sql fhir_app -c '\getenv token TOKEN' -f - <<'SQL' 2>/dev/null || true
 BEGIN;
 SELECT smart.login(:'token');
@@ -249,16 +259,16 @@ SQL
 
 scope='patient/Observation.cruds'
 token_writer=$(mint "$scope" "$patient")
-heading '4. Writing' "scope: $scope" "patient: $patient" 'Into the own chart, then into that of another patient, then moving a record there.'
+heading '4. Writing' "scope: $scope" "patient: $patient ($name)" "Into the own chart; into that of $other ($other_name); moving the record there."
 show fhir_app 'writer' "$token_writer" <<'SQL'
 BEGIN;
 SELECT smart.login(:'token');
 SELECT count(*) FROM everything;
-INSERT INTO observation SELECT 'new', jsonb_build_object('resourceType', 'Observation', 'id', 'new', 'subject', jsonb_build_object('reference', 'Patient/' || :'patient')) RETURNING id;
+INSERT INTO observation VALUES ('new', :'own_record') RETURNING id, resource->'subject'->>'reference' AS subject;
 SAVEPOINT here;
-INSERT INTO observation SELECT 'bad', jsonb_build_object('resourceType', 'Observation', 'id', 'bad', 'subject', jsonb_build_object('reference', 'Patient/' || :'other'));
+INSERT INTO observation VALUES ('bad', :'record_of_another');
 ROLLBACK TO here;
-UPDATE observation SET resource = jsonb_set(resource, '{subject,reference}', to_jsonb('Patient/' || :'other')) WHERE id = 'new';
+UPDATE observation SET resource = jsonb_set(resource, '{subject}', :'another_patient') WHERE id = 'new';
 ROLLBACK;
 SQL
 
@@ -315,6 +325,14 @@ heading 'What each session saw' "Of $resources resources. Times in ms, as psql s
 heading "The server's log" 'log_statement is all; every login above is in it.'
 say "  $(grep -c 'smart\.login' "$WORK/fhir.log") lines with smart.login(), $(grep -c 'eyJ[A-Za-z0-9_-]\{20\}' "$WORK/fhir.log" || true) with a token"
 grep 'smart\.login' "$WORK/fhir.log" | grep -v ERROR | head -1 | sed 's/^/  /' || true
+
+# A demonstration that shows a row too many must not end well.
+awk -F'|' -v all="$resources" '
+  $1 ~ /^(no token|expired|forged)/ && ($4 != 0 || ($2 != "-" && $2 != "refused")) { bad = bad "\n  " $1 }
+  $1 == "one patient" && !($4 > 0 && $4 < all) && all > 1 { bad = bad "\n  " $1 }
+  $1 == "backend service" && $4 != all { bad = bad "\n  " $1 }
+  END { if (bad) { print "\nNot as it must be:" bad; exit 1 } }' "$WORK/summary"
+! grep -q 'eyJ[A-Za-z0-9_-]\{20\}' "$WORK/fhir.log" || die 'a token is in the log'
 
 if [ -n "$keep" ]; then
   mkdir "$WORK/tokens"
