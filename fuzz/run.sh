@@ -9,7 +9,7 @@ set -uo pipefail
 seconds=$(tr '\0' '\n' </proc/$$/environ | sed -n 's/^SECONDS=//p')
 . "$(dirname "$0")/../tools/lib.sh"
 PG_CONFIG=$(find_pg_config) || die 'no PostgreSQL server was found; run tools/setup.sh'
-export PG_CONFIG
+export PG_CONFIG PATH="$("$PG_CONFIG" --bindir):$PATH"
 command -v clang >/dev/null || die 'clang is missing'
 cd "$ROOT" || exit 1
 [ $# -gt 0 ] || set -- fuzz/fuzz_*.c
