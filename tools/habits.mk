@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help check format lint bench fuzz coverage
+.PHONY: help check format lint bench fuzz coverage sanitize valgrind matrix demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -8,13 +8,20 @@ help:
 	@echo 'make check              everything: set up, build, private cluster, all tests'
 	@echo 'make prove_installcheck TAP tests only (PROVE_TESTS=... picks files)'
 	@echo 'make format             clang-format over src/'
-	@echo 'make lint               gcc and clang with -Werror, clang-tidy, cppcheck'
+	@echo 'make lint               gcc and clang with -Werror, clang-tidy, cppcheck, shellcheck'
 	@echo 'make bench              bench/run.sh: ratios against named baselines'
 	@echo 'make fuzz               libFuzzer over the pure parsers (SECONDS=60)'
 	@echo 'make coverage           line coverage of the test run'
+	@echo 'make sanitize           pg_regress with AddressSanitizer and UBSan in the server'
+	@echo 'make valgrind           pg_regress under valgrind (slow)'
+	@echo 'make matrix             everything in chroots of Debian 13 and sid (as root)'
+	@echo 'make demo               demo/run.sh: what each token sees (DEMO=directory of ndjson)'
 
+# PGXS has a target of this name too, which says only that it is not supported
+ifneq (,$(filter check,$(MAKECMDGOALS)))
 check:
 	test/run.sh
+endif
 format:
 	tools/format.sh
 lint:
@@ -25,3 +32,11 @@ fuzz:
 	fuzz/run.sh
 coverage:
 	tools/coverage.sh
+sanitize:
+	tools/sanitize.sh
+valgrind:
+	tools/valgrind.sh
+matrix:
+	test/matrix.sh
+demo:
+	demo/run.sh $(DEMO)
