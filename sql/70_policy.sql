@@ -19,11 +19,6 @@ CREATE FUNCTION smart.policy_info(
 COMMENT ON FUNCTION smart.policy_info(regclass) IS
   'What the SELECT policy of a protected table says: its type, expressions and options; NULLs for another table.';
 
-CREATE FUNCTION smart.fhir_revision() RETURNS int
-  LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_fhir_revision';
-COMMENT ON FUNCTION smart.fhir_revision() IS
-  'Revision of the generated FHIR tables; stands in policies and indexes, so that a corrected table cannot disagree with them silently.';
-
 CREATE FUNCTION smart.is_fhir_type(name text, fhir_version text) RETURNS boolean
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_is_fhir_type';
 COMMENT ON FUNCTION smart.is_fhir_type(text, text) IS 'Is this a concrete resource type of R4, R4B or R5? Errors: 22023 for another version.';

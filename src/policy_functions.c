@@ -18,7 +18,6 @@
 #include "policy.h"
 
 PG_FUNCTION_INFO_V1(smart_policy_info);
-PG_FUNCTION_INFO_V1(smart_fhir_revision);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
@@ -67,12 +66,6 @@ smart_policy_info(PG_FUNCTION_ARGS)
 			relation_close(rel, AccessShareLock);
 		PG_RETURN_DATUM(HeapTupleGetDatum(tuple));
 	}
-}
-
-Datum
-smart_fhir_revision(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_INT32(fhir_revision);
 }
 
 static FhirVersion
