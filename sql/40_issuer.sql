@@ -65,7 +65,7 @@ CREATE FUNCTION smart.add_issuer(
 RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  p smart.issuer_preset;
+  chosen smart.issuer_preset;
   bad text;
   fn record;
 BEGIN
@@ -92,24 +92,24 @@ BEGIN
       SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
   IF preset IS NOT NULL THEN
-    p := smart.issuer_preset(preset);
-    IF p.name IS NULL THEN
+    chosen := smart.issuer_preset(preset);
+    IF chosen.name IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
         MESSAGE = 'invalid value for parameter "preset"',
         DETAIL = 'There is no preset of this name.',
         HINT = 'Known presets: ' || smart.issuer_preset_names() || '.',
         SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
     END IF;
-    algorithms := coalesce(algorithms, p.algorithms);
-    leeway := coalesce(leeway, p.leeway);
-    max_token_age := coalesce(max_token_age, p.max_token_age);
-    token_types := coalesce(token_types, p.token_types);
-    required_claims := coalesce(required_claims, p.required_claims);
-    claim_map := coalesce(claim_map, p.claim_map);
-    max_patients := coalesce(max_patients, p.max_patients);
-    patient_from_fhir_user := coalesce(patient_from_fhir_user, p.patient_from_fhir_user);
-    user_sees_all := coalesce(user_sees_all, p.user_sees_all);
-    levels := coalesce(levels, p.levels);
+    algorithms := coalesce(algorithms, chosen.algorithms);
+    leeway := coalesce(leeway, chosen.leeway);
+    max_token_age := coalesce(max_token_age, chosen.max_token_age);
+    token_types := coalesce(token_types, chosen.token_types);
+    required_claims := coalesce(required_claims, chosen.required_claims);
+    claim_map := coalesce(claim_map, chosen.claim_map);
+    max_patients := coalesce(max_patients, chosen.max_patients);
+    patient_from_fhir_user := coalesce(patient_from_fhir_user, chosen.patient_from_fhir_user);
+    user_sees_all := coalesce(user_sees_all, chosen.user_sees_all);
+    levels := coalesce(levels, chosen.levels);
   END IF;
   IF audience IS NULL AND client_ids IS NULL THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
@@ -120,10 +120,10 @@ BEGIN
   END IF;
   PERFORM smart.check_issuer(jwks, algorithms, claim_map);
   FOR fn IN
-    SELECT f.proc, f.what, p.prorettype, p.proargtypes[0] AS argtype, p.pronargs, p.proretset, f.argtype AS wanted
+    SELECT f.proc, f.what, x.prorettype, x.proargtypes[0] AS argtype, x.pronargs, x.proretset, f.argtype AS wanted
     FROM (VALUES (patient_aliases, 'patient_aliases', 'text'::regtype),
                  (user_patients, 'user_patients', 'jsonb'::regtype)) f (proc, what, argtype)
-    JOIN pg_catalog.pg_proc p ON p.oid = f.proc
+    JOIN pg_catalog.pg_proc x ON x.oid = f.proc
   LOOP
     IF fn.prorettype <> 'text[]'::regtype OR fn.pronargs <> 1 OR fn.argtype <> fn.wanted OR fn.proretset THEN
       RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -27,6 +27,10 @@ CREATE FUNCTION smart.in_compartment(name text, fhir_version text) RETURNS boole
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_in_compartment';
 COMMENT ON FUNCTION smart.in_compartment(text, text) IS 'Is the type in the patient compartment of R4, R4B or R5? Errors: 22023 for another version.';
 
+CREATE FUNCTION smart.default_compartment() RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_default_compartment';
+COMMENT ON FUNCTION smart.default_compartment() IS 'The setting smart_fhir.compartment: subject or full.';
+
 CREATE FUNCTION smart.type_is_shared(name text) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_type_is_shared';
 COMMENT ON FUNCTION smart.type_is_shared(text) IS 'Is the type listed in smart_fhir.shared_types?';

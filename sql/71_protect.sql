@@ -125,7 +125,7 @@ BEGIN
     PERFORM smart.protect_error('42501', format('must be owner of table %s', relation));
   END IF;
   fhir_version := coalesce(fhir_version, 'R4');
-  compartment := coalesce(compartment, current_setting('smart_fhir.compartment'));
+  compartment := coalesce(compartment, smart.default_compartment());
   IF compartment NOT IN ('subject', 'full') THEN
     PERFORM smart.protect_error('22023', 'invalid value for parameter "compartment"', NULL, 'Valid values are subject and full.');
   ELSIF resource_type IS NULL AND type IS NULL THEN

@@ -14,6 +14,7 @@
 #include "utils/ruleutils.h"
 
 #include "access.h"
+#include "access_settings.h"
 #include "compat.h"
 #include "policy.h"
 
@@ -21,6 +22,7 @@ PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
+PG_FUNCTION_INFO_V1(smart_default_compartment);
 
 Datum
 smart_policy_info(PG_FUNCTION_ARGS)
@@ -115,4 +117,10 @@ smart_type_is_shared(PG_FUNCTION_ARGS)
 	text	   *name = PG_GETARG_TEXT_PP(0);
 
 	PG_RETURN_BOOL(access_type_is_shared(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)));
+}
+
+Datum
+smart_default_compartment(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(access_default_reading() == FHIR_FULL ? "full" : "subject"));
 }
