@@ -59,6 +59,11 @@ compat_check_execute(Oid function)
 		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
 }
 
+/* 18: pg_noreturn, in front of the declaration, instead */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
 /* 18: ExecutorRun and its hook lose execute_once */
 #if PG_VERSION_NUM >= 180000
 #define COMPAT_EXECUTE_ONCE_PARAM

@@ -297,13 +297,13 @@ issuer_load(const char *name)
 	SysScanDesc scan;
 	HeapTuple	tuple;
 	Issuer	   *issuer = NULL;
-	List	   *indexes;
+	Oid			index;
 
 	issuer_relid = issuer_table();
 	if (!OidIsValid(issuer_relid))
 		return NULL;
 	rel = table_open(issuer_relid, AccessShareLock);
-	indexes = RelationGetIndexList(rel);
+	index = get_relname_relid("issuer_pkey", RelationGetNamespace(rel));
 	ScanKeyEntryInitialize(&key,
 						   0,
 						   COL_ISSUER,
@@ -313,8 +313,8 @@ issuer_load(const char *name)
 						   F_TEXTEQ,
 						   CStringGetTextDatum(name));
 	scan = systable_beginscan(rel,
-							  RelationGetPrimaryKeyIndex(rel),
-							  indexes != NIL && OidIsValid(RelationGetPrimaryKeyIndex(rel)),
+							  index,
+							  OidIsValid(index),
 							  NULL,
 							  1,
 							  &key);

@@ -13,10 +13,7 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
-/* PostgreSQL 18 has pg_noreturn in front of the declaration instead */
-#ifndef pg_attribute_noreturn
-#define pg_attribute_noreturn() __attribute__((noreturn))
-#endif
+#include "compat.h"
 
 /* Limits (design.md; smart-rules JW-8) */
 #define JOSE_MAX_TOKEN_BYTES (64 * 1024)

@@ -10,6 +10,7 @@
 #include "utils/rel.h"
 
 #include "access.h"
+#include "compat.h"
 
 /* Arguments of smart.row_policy(). */
 enum
