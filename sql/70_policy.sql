@@ -12,6 +12,25 @@ CREATE FUNCTION smart.row_policy(
 COMMENT ON FUNCTION smart.row_policy(text, "any", jsonb, text, text, jsonb) IS
   'The policies that smart.protect() writes: may the session do this (SELECT, INSERT CHECK, UPDATE, UPDATE CHECK, DELETE) to the row? patients: keys of the row''s patients. The CHECK forms raise 42501 insufficient scope; an expired or revoked session 28000.';
 
+CREATE FUNCTION smart.row_check(
+  command text, patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'smart_row_policy';
+COMMENT ON FUNCTION smart.row_check(text, "any", jsonb, text, text, jsonb) IS
+  'smart.row_policy() without planner support: what stays of it in a folded plan.';
+
+CREATE FUNCTION smart.session_patients() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patients';
+COMMENT ON FUNCTION smart.session_patients() IS
+  'Ids of all patients that the session''s patient/ and user/ scopes reach; {} without a session. Index condition of folded plans.';
+CREATE FUNCTION smart.session_patient_references() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_references';
+COMMENT ON FUNCTION smart.session_patient_references() IS
+  'smart.session_patients(), each also as Patient/<id>: for tables that store references.';
+CREATE FUNCTION smart.session_patient_uuids() RETURNS uuid[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_uuids';
+COMMENT ON FUNCTION smart.session_patient_uuids() IS
+  'Those of smart.session_patients() that are uuids: for tables that store uuids.';
+
 CREATE FUNCTION smart.policy_info(
   relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text,
   OUT options jsonb)

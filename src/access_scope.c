@@ -85,7 +85,7 @@ ignore(List *ignored, const char *scope, const char *reason)
 }
 
 char *
-access_scope_from_claim(const char *claim, bool malformed, int levels, List **ignored)
+access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, List **ignored)
 {
 	static const char *const level_reasons[] = {"the issuer may not grant patient/",
 												"the issuer may not grant user/",
@@ -96,6 +96,7 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, List **ig
 	int			kept = 0;
 
 	*ignored = NIL;
+	*granted = 0;
 	if (malformed)
 	{
 		*ignored = ignore(*ignored, "", "the scope claim is malformed");
@@ -117,6 +118,7 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, List **ig
 				*ignored = ignore(*ignored, item->text, level_reasons[item->level]);
 				continue;
 			}
+			*granted |= 1 << item->level;
 			problem = scope_problem(item);
 			if (problem != NULL)
 				*ignored = ignore(*ignored, item->text, problem);

@@ -30,9 +30,10 @@ typedef struct AccessGrants
 /*
  * The scope claim of a token: canonical text of what is well-formed and of a level that the
  * issuer may grant (levels: bits 1 << ScopeLevel). *ignored gets pairs of texts, scope and
- * reason, for what grants nothing. palloc'd.
+ * reason, for what grants nothing; *granted the levels of the resource scopes left. palloc'd.
  */
-extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, List **ignored);
+extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted,
+									 List **ignored);
 
 /*
  * What the scope text grants on a type (index of fhir_type_lookup; -1, an unknown type: nothing).

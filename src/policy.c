@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "nodes/supportnodes.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -18,12 +17,10 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "guard.h"
 #include "policy.h"
 #include "session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy);
-PG_FUNCTION_INFO_V1(smart_row_policy_support);
 
 /* Kept in fn_extra from the first row of a statement to its end. */
 typedef struct PolicyState
@@ -331,17 +328,6 @@ smart_row_policy(PG_FUNCTION_ARGS)
 	if (!allowed && state->check)
 		policy_raise_insufficient(NULL, state->command == COMMAND_INSERT ? "c" : "u");
 	PG_RETURN_BOOL(allowed);
-}
-
-/* Marks the plan for the guard. The folding of policies has its place here. */
-Datum
-smart_row_policy_support(PG_FUNCTION_ARGS)
-{
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
-
-	if (IsA(request, SupportRequestSimplify))
-		guard_note_policy();
-	PG_RETURN_POINTER(NULL);
 }
 
 FuncExpr *

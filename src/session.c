@@ -33,6 +33,7 @@
 /* smart_fhir.session: set by smart.login() alone; empty means nobody is logged in. */
 static char *guc_session = NULL;
 
+static void (*on_change)(const Session *session) = NULL;
 static const Session *assigned = NULL;	/* what the setting holds, dead or alive */
 static const Session *offered = NULL;	/* non-NULL only inside session_set() */
 static uint64 last_generation = 0;
@@ -151,6 +152,8 @@ session_assign_hook(const char *newval, void *extra)
 {
 	assigned = extra;
 	epoch++;
+	if (on_change != NULL)
+		on_change(session_current());
 }
 
 static const char *
@@ -172,6 +175,12 @@ session_init(void)
 							   session_check_hook,
 							   session_assign_hook,
 							   session_show_hook);
+}
+
+void
+session_on_change(void (*callback)(const Session *session))
+{
+	on_change = callback;
 }
 
 const Session *

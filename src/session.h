@@ -50,6 +50,9 @@ extern uint64 session_next_generation(void);
 extern bool session_interaction_parse(const char *name, int32 *interaction, int32 *name_index);
 extern const char *session_interaction_name(int32 name_index);
 
+/* Called whenever another session comes in force or none is left (NULL). No catalog access. */
+extern void session_on_change(void (*callback)(const Session *session));
+
 extern void session_init(void);
 
 /* ---- src/session_build.c ---- */

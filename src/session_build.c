@@ -240,6 +240,7 @@ session_build(const SessionSource *source)
 	List	   *user_patients = NIL;
 	List	   *audience = NIL;
 	char	   *user_as_patient;
+	int			scope_levels;
 	bool		user_usable;
 	bool		named_several;
 
@@ -252,7 +253,7 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
-	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &ignored);
+	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &ignored);
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
@@ -280,6 +281,9 @@ session_build(const SessionSource *source)
 			user_patients = call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims));
 	}
 	head.reach[SCOPE_LEVEL_SYSTEM] = REACH_ALL;
+	for (int level = 0; level < 3; level++)
+		if (head.reach[level] == REACH_ALL && (scope_levels & (1 << level)))
+			head.broad = true;
 
 	initStringInfo(&buf);
 	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));

@@ -57,6 +57,7 @@ typedef struct Session
 	int32		scope;			/* canonical text, malformed tokens left out */
 	int32		key_thumbprint; /* of the key that signed; absent after assume() */
 	int32		claims;			/* offset of a jsonb, aligned */
+	bool		broad;			/* some scope's level reaches everyone */
 	int32		reach[3];		/* SessionReach by ScopeLevel */
 	SessionTexts patients;		/* what patient/ reaches: the patient and its aliases */
 	SessionTexts user_patients; /* what user/ reaches when REACH_PATIENTS */
