@@ -19,3 +19,9 @@ CREATE FUNCTION smart.permits_row(stored record, permission text) RETURNS boolea
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_permits_row';
 COMMENT ON FUNCTION smart.permits_row(record, text) IS
   'As smart.permits() for a stored row of a protected table, whatever columns its options use: SELECT smart.permits_row(o, ''r'') FROM observation o. Errors as there, 42804 for a row of no table.';
+
+CREATE FUNCTION smart.explain(resource jsonb, permission text, relation regclass DEFAULT NULL)
+  RETURNS TABLE (scope text, verdict text, reason text)
+  LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'smart_explain';
+COMMENT ON FUNCTION smart.explain(jsonb, text, regclass) IS
+  'Why smart.permits() answers as it does: one row a scope of the session that reaches the type (verdict allows or denies), one a scope that was ignored, and rows without a scope for what holds before any scope is asked: the role, the session, the table. Errors: 22023 letter, 55000 relation that is not protected.';

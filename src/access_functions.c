@@ -19,6 +19,7 @@
 #include "utils/typcache.h"
 
 #include "access.h"
+#include "access_functions.h"
 #include "access_settings.h"
 #include "compat.h"
 #include "policy.h"
@@ -40,9 +41,8 @@ raise_bad_permission(const char *parameter, const char *hint)
 			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
 }
 
-/* One letter of cruds. */
-static int
-letter_arg(FunctionCallInfo fcinfo, int arg)
+int
+access_letter_arg(FunctionCallInfo fcinfo, int arg)
 {
 	text	   *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
 	int			letter = 0;
@@ -87,15 +87,26 @@ const_arg(FuncExpr *call, int arg)
 	return IsA(node, Const) && !((Const *) node)->constisnull ? (Const *) node : NULL;
 }
 
-/* Options of a protected relation; its resource type, where it has one. */
-static void
-table_of_relation(Oid relid, AccessTable *table, FhirText *type)
+void
+access_table_arg(Oid relid, AccessTable *table, FhirText *type)
 {
-	Relation	rel = relation_open(relid, AccessShareLock);
-	FuncExpr   *call = policy_call_of(rel);
-	Const	   *options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
-	Const	   *name = call ? const_arg(call, POLICY_TYPE) : NULL;
+	Relation	rel;
+	FuncExpr   *call;
+	Const	   *options;
+	Const	   *name;
 
+	memset(table, 0, sizeof(*table));
+	table->version = FHIR_R4;
+	table->reading = access_default_reading();
+	table->shared = SHARED_DEFAULT;
+	type->data = NULL;
+	type->len = 0;
+	if (!OidIsValid(relid))
+		return;
+	rel = relation_open(relid, AccessShareLock);
+	call = policy_call_of(rel);
+	options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
+	name = call ? const_arg(call, POLICY_TYPE) : NULL;
 	if (options == NULL)
 		raise_not_protected(relid);
 	policy_options(DatumGetJsonbP(options->constvalue), table);
@@ -107,35 +118,32 @@ table_of_relation(Oid relid, AccessTable *table, FhirText *type)
 	relation_close(rel, AccessShareLock);
 }
 
+bool
+access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type)
+{
+	FhirText	absent = {NULL, 0};
+
+	if (!fhir_resource_init(&row->resource, &resource->root, table->version, absent, absent, table->base_url))
+		return false;
+	return type.data == NULL || (row->resource.type_name.len == type.len &&
+								 memcmp(row->resource.type_name.data, type.data, type.len) == 0);
+}
+
 Datum
 smart_permits(PG_FUNCTION_ARGS)
 {
-	AccessTable table = {FHIR_R4, access_default_reading(), SHARED_DEFAULT, {NULL, 0}, false};
-	FhirText	absent = {NULL, 0};
-	FhirText	type = {NULL, 0};
-	AccessRow	row;
-	int			letter = letter_arg(fcinfo, 1);
+	int			letter = access_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
+	AccessTable table;
+	FhirText	type;
+	AccessRow	row;
 	bool		allowed = false;
 
-	if (!PG_ARGISNULL(2))
-		table_of_relation(PG_GETARG_OID(2), &table, &type);
+	access_table_arg(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2), &table, &type);
 	if (session == NULL || PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	access_row_init(&row);
-
-	/*
-	 * A resource without a resourceType is not taken to be of the table's type here: what has
-	 * no string resourceType is no resource.
-	 */
-	row.valid = fhir_resource_init(&row.resource,
-								   &PG_GETARG_JSONB_P(0)->root,
-								   table.version,
-								   absent,
-								   absent,
-								   table.base_url) &&
-				(type.data == NULL || (row.resource.type_name.len == type.len &&
-									   memcmp(row.resource.type_name.data, type.data, type.len) == 0));
+	row.valid = access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	if (row.valid)
 		allowed = access_permits(session, &table, &row, letter);
 	access_row_reset(&row);
@@ -204,7 +212,7 @@ evaluated_text(RowEvaluation *eval, int arg)
 Datum
 smart_permits_row(PG_FUNCTION_ARGS)
 {
-	int			letter = letter_arg(fcinfo, 1);
+	int			letter = access_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
 	HeapTupleHeader header;
 	HeapTupleData tuple;

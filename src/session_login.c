@@ -193,7 +193,7 @@ smart_assume(PG_FUNCTION_ARGS)
 	if (status != JOSE_OK)
 		jose_raise(status);
 	put_in_force(session, local, interaction, name, floor);
-	if (local)
+	if (local || session->ends_at == DT_NOEND)
 		warn_outside_transaction("smart.assume()");
 	PG_RETURN_VOID();
 }
