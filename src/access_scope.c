@@ -236,6 +236,8 @@ access_grants(const char *text, FhirVersion version, int type)
 			entry->grants.n++;
 		}
 	}
+	/* most scopes name other types: keep no room for them */
+	entry->grants.grants = repalloc(entry->grants.grants, sizeof(AccessGrant) * Max(entry->grants.n, 1));
 	MemoryContextSwitchTo(old);
 	entry->next = scope->types;
 	scope->types = entry;
