@@ -15,6 +15,7 @@
 
 #define MAX_COMPILED 64
 #define MAX_IGNORED 1000
+#define LARGE_SCOPE_BYTES (1024 * 1024)
 
 typedef struct TypeGrants
 {
@@ -164,6 +165,16 @@ compiled_scope(const char *text)
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, scopes_context);
 
+	/* large ones are not kept beside another */
+	for (int i = n_compiled - 1; i >= 0; i--)
+	{
+		if (MemoryContextMemAllocated(compiled[i]->context, true) > LARGE_SCOPE_BYTES)
+		{
+			MemoryContextDelete(compiled[i]->context);
+			compiled[i] = compiled[--n_compiled];
+		}
+	}
+	latest = NULL;
 	if (n_compiled < MAX_COMPILED)
 		slot = n_compiled++;
 	else
