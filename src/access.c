@@ -166,6 +166,29 @@ access_grant_reason(const Session *session, const AccessTable *table, AccessRow 
 	return patients_reason(session, table, row, grant->level, letter);
 }
 
+/* access_grants(), remembered from row to row: a generation has one scope. */
+static const AccessGrants *
+session_grants(const Session *session, FhirVersion version, int type)
+{
+	static uint64 generation = 0;
+	static uint64 scopes = 0;
+	static FhirVersion known_version;
+	static int	known_type;
+	static const AccessGrants *known = NULL;
+
+	if (known == NULL || session->generation != generation || access_scopes_epoch() != scopes ||
+		type != known_type || version != known_version)
+	{
+		known = NULL;
+		known = access_grants(session_text(session, session->scope), version, type);
+		generation = session->generation;
+		scopes = access_scopes_epoch();
+		known_type = type;
+		known_version = version;
+	}
+	return known;
+}
+
 bool
 access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letter)
 {
@@ -173,7 +196,7 @@ access_permits(const Session *session, const AccessTable *table, AccessRow *row,
 
 	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
 		return false;
-	grants = access_grants(session_text(session, session->scope), table->version, row->resource.type);
+	grants = session_grants(session, table->version, row->resource.type);
 	for (int i = 0; i < grants->n; i++)
 		if (access_grant_reason(session, table, row, &grants->grants[i], letter) == ACCESS_ALLOWED)
 			return true;

@@ -68,6 +68,8 @@ letters_arg(FunctionCallInfo fcinfo, int arg)
 	return letters;
 }
 
+static void raise_not_protected(Oid relid) pg_attribute_noreturn();
+
 static void
 raise_not_protected(Oid relid)
 {

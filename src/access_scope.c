@@ -40,6 +40,7 @@ static CompiledScope *compiled[MAX_COMPILED];
 static int	n_compiled = 0;
 static CompiledScope *latest = NULL;
 static uint64 use_counter = 0;
+static uint64 scopes_epoch = 1;
 
 /* Why a resource scope grants nothing in any FHIR version; NULL when it does in one. */
 static const char *
@@ -165,6 +166,7 @@ compiled_scope(const char *text)
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, scopes_context);
 
+	scopes_epoch++;
 	/* large ones are not kept beside another */
 	for (int i = n_compiled - 1; i >= 0; i--)
 	{
@@ -188,6 +190,12 @@ compiled_scope(const char *text)
 	scope->last_used = ++use_counter;
 	compiled[slot] = scope;
 	return latest = scope;
+}
+
+uint64
+access_scopes_epoch(void)
+{
+	return scopes_epoch;
 }
 
 /* Compile one scope for a type; false when it grants nothing there. */

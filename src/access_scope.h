@@ -41,6 +41,9 @@ extern char *access_scope_from_claim(const char *claim, bool malformed, int leve
  */
 extern const AccessGrants *access_grants(const char *scope, FhirVersion version, int type);
 
+/* Changes whenever a result of access_grants() may have been freed. */
+extern uint64 access_scopes_epoch(void);
+
 /* Letters that "*" scopes of each level grant without constraint (for smart.allows('*', ..)). */
 extern bool access_scope_has_wildcard(const char *scope, ScopeLevel level, int permissions);
 

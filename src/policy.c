@@ -168,10 +168,13 @@ void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
 	FhirKeys   *keys = table->has_patients ? &row->patients : &row->members;
-	Oid			element = get_element_type(type);
+	Oid			element;
 
 	if (!table->has_patients)
 	{
+		/* not computed: the decision finds them in the resource when it needs them */
+		if (isnull)
+			return;
 		row->has_members = true;
 		if (table->reading == FHIR_SUBJECT)
 		{
@@ -179,6 +182,7 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 			row->has_subjects = true;
 		}
 	}
+	element = get_element_type(type);
 	row->uuid_keys = type == UUIDOID || element == UUIDOID;
 	if (isnull)
 		return;

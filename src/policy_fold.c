@@ -11,6 +11,8 @@
  *		keys && smart.session_patients()  AND  row_check(cmd, keys, ...)
  *
  * (= ANY for a scalar key), where row_check() is the same C function without planner support.
+ * Where the keys come from the resource, row_check() gets NULL for them and finds them itself
+ * when it needs them: so no array is built for a row, in any session.
  *
  * Sound: the whole decision is still there, so a plan that outlived its session can show too
  * little but never too much. Complete: in a narrow session every allowed row of a table that
@@ -134,7 +136,10 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 	}
 }
 
-/* Is the call one whose rows all have a key among the session's patients? */
+/*
+ * Is the call one whose rows all have a key among a narrow session's patients? *stored: the
+ * table stores the keys; true also when the call cannot be read.
+ */
 static bool
 foldable(FuncExpr *call, bool *stored)
 {
@@ -143,13 +148,14 @@ foldable(FuncExpr *call, bool *stored)
 	AccessTable table;
 	char	   *name;
 
+	*stored = true;
 	if (!IsA(command, Const) || command->constisnull || !IsA(options, Const) || options->constisnull)
-		return false;
-	name = TextDatumGetCString(command->constvalue);
-	if (strcmp(name, "SELECT") != 0 && strcmp(name, "UPDATE") != 0 && strcmp(name, "DELETE") != 0)
 		return false;
 	policy_options(DatumGetJsonbP(options->constvalue), &table);
 	*stored = table.has_patients;
+	name = TextDatumGetCString(command->constvalue);
+	if (strcmp(name, "SELECT") != 0 && strcmp(name, "UPDATE") != 0 && strcmp(name, "DELETE") != 0)
+		return false;
 	return table.shared == SHARED_NO;
 }
 
@@ -160,6 +166,7 @@ simplify(SupportRequestSimplify *request)
 	const Session *session = session_current();
 	Oid			argtypes[POLICY_N_ARGS] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
 	Oid			row_check;
+	bool		narrow;
 	bool		stored;
 	Expr	   *condition;
 	FuncExpr   *rest;
@@ -167,19 +174,25 @@ simplify(SupportRequestSimplify *request)
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
 	guard_note_policy();
+	row_check = function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
+	if (!OidIsValid(row_check))
+		return NULL;
+	narrow = foldable(call, &stored);
+	rest = copyObject(call);
+	rest->funcid = row_check;
+	/* keys that row_check() can find in the resource are not worth an array a row */
+	if (!stored)
+		lfirst(list_nth_cell(rest->args, POLICY_PATIENTS)) = makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
 	if (session != NULL && session->broad)
 	{
 		broad_plans = true;
-		return NULL;
+		return (Node *) rest;
 	}
-	if (!foldable(call, &stored))
-		return NULL;
-	row_check = function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
+	if (!narrow)
+		return (Node *) rest;
 	condition = index_condition(call->funcid, copyObject(list_nth(call->args, POLICY_PATIENTS)), stored);
-	if (!OidIsValid(row_check) || condition == NULL)
-		return NULL;
-	rest = copyObject(call);
-	rest->funcid = row_check;
+	if (condition == NULL)
+		return (Node *) rest;
 	narrow_plans = true;
 	return (Node *) makeBoolExpr(AND_EXPR, list_make2(condition, rest), -1);
 }
