@@ -16,7 +16,8 @@ EXTRA_CLEAN = $(EXTENSION)--*.sql results output_iso tmp_check log fuzz/build
 PKG_CONFIG ?= pkg-config
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
 PG_CPPFLAGS = -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libjwt libcrypto)
-SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libjwt libcrypto)
+# libjwt is opened at run time (src/jose_libjwt.c says why), so it is not linked.
+SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcrypto) -ldl
 
 # pg_regress: test/sql/NAME.sql against expected/NAME.out
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -40,4 +40,37 @@
 #define guc_extra_free(ptr) free(ptr)
 #endif
 
+/* 16: one check function for the privileges of all kinds of objects */
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/lsyscache.h"
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_proc.h"
+#define compat_proc_aclcheck(oid) object_aclcheck(ProcedureRelationId, (oid), GetUserId(), ACL_EXECUTE)
+#else
+#define compat_proc_aclcheck(oid) pg_proc_aclcheck((oid), GetUserId(), ACL_EXECUTE)
+#endif
+static inline void
+compat_check_execute(Oid function)
+{
+	AclResult	result = compat_proc_aclcheck(function);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
+}
+
+/* 18: pg_noreturn, in front of the declaration, instead */
+#ifndef pg_attribute_noreturn
+#define pg_attribute_noreturn() __attribute__((noreturn))
+#endif
+
+/* 18: ExecutorRun and its hook lose execute_once */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_EXECUTE_ONCE_PARAM
+#define COMPAT_EXECUTE_ONCE_ARG
+#else
+#define COMPAT_EXECUTE_ONCE_PARAM , bool execute_once
+#define COMPAT_EXECUTE_ONCE_ARG , execute_once
+#endif
+
 #endif /* SMART_FHIR_COMPAT_H */

@@ -13,6 +13,8 @@
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
+#include "compat.h"
+
 /* Limits (design.md; smart-rules JW-8) */
 #define JOSE_MAX_TOKEN_BYTES (64 * 1024)
 #define JOSE_MAX_KID_BYTES 1024
@@ -122,6 +124,12 @@ extern JoseStatus jws_verify(const JwsToken *token, const JoseKeySet *set, uint3
 /* The payload as a JSON object under the same strict rules. */
 extern JoseStatus jwt_payload(const JwsToken *token, Jsonb **claims);
 
+/*
+ * An unverified look at header and payload, either pointer may be NULL: shape and JSON are
+ * checked as above, the header's rules are not, so that any token's alg can be seen.
+ */
+extern JoseStatus jws_peek(const char *token, size_t len, Jsonb **header, Jsonb **payload);
+
 /* Registered time claims, in microseconds, rounded up so that comparisons are exact. */
 typedef struct JwtTimes
 {
@@ -154,5 +162,14 @@ extern JoseStatus jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTime
  * unique_members also no member twice in one object, at any depth.
  */
 extern bool json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members);
+
+/*
+ * Make a compact JWT; palloc'd text. jwk is a private key or a secret; header may be NULL,
+ * its members win over the defaults alg, typ and kid. The result has been verified with
+ * the same key. NULL, *sqlstate (22P02 for a malformed key, 22023, 54000) and *error (static
+ * text, a sentence) when it cannot be made.
+ */
+extern char *jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate,
+						   const char **error);
 
 #endif							/* SMART_FHIR_JOSE_H */

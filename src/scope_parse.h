@@ -30,7 +30,20 @@ typedef enum ScopeLevel
 #define SCOPE_S 0x10
 #define SCOPE_CRUDS 0x1F
 
-/* One name=value of a constraint, percent-decoded once. Commas are not split here. */
+/*
+ * Limits. A text beyond SCOPE_MAX_LENGTH, and alternatives that multiply to more scopes or
+ * more text than the other two, are errors with ScopeError.limit set.
+ */
+#define SCOPE_MAX_LENGTH (16 * 1024 * 1024)
+#define SCOPE_MAX_SPLIT_ITEMS 10000
+#define SCOPE_MAX_SPLIT_BYTES (4 * 1024 * 1024)
+
+/*
+ * One name=value of a constraint, percent-decoded once. Alternatives are scopes of their own
+ * ("a=1,2" is "a=1" and "a=2"), so a value holds a comma only where it is
+ * escaped, where an alternative is empty (which spoils the scope) and where the name has a
+ * modifier, whose alternatives need not be a union (":not").
+ */
 typedef struct ScopeParam
 {
 	char	   *name;
@@ -59,6 +72,7 @@ typedef struct ScopeError
 	const char *reason;			/* static text: "the permission is empty", ... */
 	char	   *token;			/* the offending token; NULL when the whole text is */
 	int			position;		/* byte offset in the text */
+	bool		limit;			/* well-formed, but too much */
 } ScopeError;
 
 /* Strict: false and *error for text that is malformed. "" is the empty list. */
@@ -84,8 +98,17 @@ extern char *scope_list_text(const ScopeList *list);
 /* a covers b: every grant and every other token of b is within a (SC-26). */
 extern bool scope_list_covers(const ScopeList *a, const ScopeList *b);
 
+/*
+ * What a or b grants, and what both grant: the join and the meet of the order above. False
+ * when the result would be beyond the limits.
+ */
+extern bool scope_list_join(const ScopeList *a, const ScopeList *b, ScopeList *out);
+extern bool scope_list_meet(const ScopeList *a, const ScopeList *b, ScopeList *out);
+
 /* "rs" -> bits. 0 when the text is not letters in the order cruds, each once. */
 extern int	scope_permissions_parse(const char *text, size_t len);
+/* Is it "*" or fit to be the name of a type, known or not? */
+extern bool scope_type_is_name(const char *text, size_t len);
 /* bits -> "rs"; buf holds at least 6 bytes. */
 extern char *scope_permissions_text(int permissions, char *buf);
 

@@ -7,7 +7,13 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
+#include "access.h"
 #include "compat.h"
+#include "guard.h"
+#include "issuer.h"
+#include "log_mask.h"
+#include "policy.h"
+#include "session.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
 PG_MODULE_MAGIC_EXT(.name = "smart_fhir", .version = SMART_FHIR_VERSION);
@@ -20,5 +26,12 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	session_init();
+	session_cache_init();
+	issuer_init();
+	access_init();
+	policy_fold_init();
+	guard_init();
+	log_mask_init();
 	MarkGUCPrefixReserved("smart_fhir");
 }

@@ -1,0 +1,70 @@
+/* Row-level security: what policies call. smart.protect() is in 71_protect.sql. */
+
+CREATE FUNCTION smart.row_policy_support(internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_row_policy_support';
+REVOKE ALL ON FUNCTION smart.row_policy_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION smart.row_policy_support(internal) IS 'Planner support of smart.row_policy().';
+
+CREATE FUNCTION smart.row_policy(
+  command text, patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 SUPPORT smart.row_policy_support
+  AS 'MODULE_PATHNAME', 'smart_row_policy';
+COMMENT ON FUNCTION smart.row_policy(text, "any", jsonb, text, text, jsonb) IS
+  'The policies that smart.protect() writes: may the session do this (SELECT, INSERT CHECK, UPDATE, UPDATE CHECK, DELETE) to the row? patients: keys of the row''s patients. The CHECK forms raise 42501 insufficient scope; an expired or revoked session 28000.';
+
+CREATE FUNCTION smart.row_check(
+  command text, patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'smart_row_policy';
+COMMENT ON FUNCTION smart.row_check(text, "any", jsonb, text, text, jsonb) IS
+  'smart.row_policy() without planner support: what stays of it in a folded plan.';
+
+CREATE FUNCTION smart.session_patients() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patients';
+COMMENT ON FUNCTION smart.session_patients() IS
+  'Ids of all patients that the session''s patient/ and user/ scopes reach; {} without a session. Index condition of folded plans.';
+CREATE FUNCTION smart.session_patient_references() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_references';
+COMMENT ON FUNCTION smart.session_patient_references() IS
+  'smart.session_patients(), each also as Patient/<id>: for tables that store references.';
+CREATE FUNCTION smart.session_patient_uuids() RETURNS uuid[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_uuids';
+COMMENT ON FUNCTION smart.session_patient_uuids() IS
+  'Those of smart.session_patients() that are uuids: for tables that store uuids.';
+
+CREATE FUNCTION smart.policy_info(
+  relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text,
+  OUT options jsonb)
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_policy_info';
+COMMENT ON FUNCTION smart.policy_info(regclass) IS
+  'What the SELECT policy of a protected table says: its type, expressions and options; NULLs for another table.';
+
+CREATE FUNCTION smart.is_fhir_type(name text, fhir_version text) RETURNS boolean
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_is_fhir_type';
+COMMENT ON FUNCTION smart.is_fhir_type(text, text) IS 'Is this a concrete resource type of R4, R4B or R5? Errors: 22023 for another version.';
+
+CREATE FUNCTION smart.in_compartment(name text, fhir_version text) RETURNS boolean
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_in_compartment';
+COMMENT ON FUNCTION smart.in_compartment(text, text) IS 'Is the type in the patient compartment of R4, R4B or R5? Errors: 22023 for another version.';
+
+CREATE FUNCTION smart.default_compartment() RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_default_compartment';
+COMMENT ON FUNCTION smart.default_compartment() IS 'The setting smart_fhir.compartment: subject or full.';
+
+CREATE FUNCTION smart.type_is_shared(name text) RETURNS boolean
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_type_is_shared';
+COMMENT ON FUNCTION smart.type_is_shared(text) IS 'Is the type listed in smart_fhir.shared_types?';
+
+CREATE FUNCTION smart.refuse_truncate() RETURNS trigger
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- roles that row-level security does not bind (superuser, BYPASSRLS) may
+  IF row_security_active(TG_RELID) THEN
+    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege',
+      MESSAGE = format('cannot truncate protected table "%s"', TG_TABLE_NAME),
+      HINT = 'Use a role with BYPASSRLS, or DELETE.',
+      SCHEMA = 'smart', CONSTRAINT = 'truncate';
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION smart.refuse_truncate() IS 'Trigger of protected tables: no policy covers TRUNCATE, so it is refused (42501).';

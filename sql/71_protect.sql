@@ -1,0 +1,400 @@
+/* smart.protect(): real policies on a user's table. SECURITY INVOKER throughout: the caller must own it. */
+
+CREATE FUNCTION smart.protect_error(state text, message text, detail text DEFAULT NULL, hint text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = coalesce(detail, ''), HINT = coalesce(hint, ''),
+    SCHEMA = 'smart', CONSTRAINT = 'protect';
+END
+$$;
+COMMENT ON FUNCTION smart.protect_error(text, text, text, text) IS 'Raises an error of smart.protect().';
+
+CREATE FUNCTION smart.column_or_expression(relation regclass, given text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF EXISTS (SELECT FROM pg_attribute a
+             WHERE a.attrelid = relation AND a.attname = given AND a.attnum > 0 AND NOT a.attisdropped) THEN
+    RETURN quote_ident(given);
+  END IF;
+  RETURN '(' || given || ')';
+END
+$$;
+COMMENT ON FUNCTION smart.column_or_expression(regclass, text) IS
+  'The quoted column of this name, else the text as an SQL expression in parentheses.';
+
+CREATE FUNCTION smart.expression_type(relation regclass, expression text) RETURNS regtype
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE result regtype;
+BEGIN
+  EXECUTE format('SELECT pg_catalog.pg_typeof(s.x) FROM (VALUES (1)) v LEFT JOIN (SELECT %s AS x FROM %s LIMIT 0) s ON true',
+                 expression, relation) INTO result;
+  RETURN (SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype::regtype ELSE result END FROM pg_type t WHERE t.oid = result);
+END
+$$;
+COMMENT ON FUNCTION smart.expression_type(regclass, text) IS 'The (base) type of an expression over a table; no row is read.';
+
+CREATE FUNCTION smart.protect_hazards(relation regclass) RETURNS SETOF text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('role %s holds %s', CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
+                string_agg(DISTINCT acl.privilege_type, ', ' ORDER BY acl.privilege_type))
+  FROM pg_class c,
+       LATERAL (SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
+                UNION ALL
+                SELECT a.grantee, a.privilege_type FROM pg_attribute t, aclexplode(t.attacl) a
+                WHERE t.attrelid = c.oid AND NOT t.attisdropped) acl
+  WHERE c.oid = relation AND acl.grantee <> c.relowner
+    AND acl.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES')
+  GROUP BY acl.grantee
+  UNION ALL
+  SELECT format('permissive policy "%s" would be OR-ed in', p.polname) FROM pg_policy p
+  WHERE p.polrelid = relation AND p.polpermissive AND NOT smart.is_own_policy(p.oid)
+  ORDER BY 1
+$$;
+COMMENT ON FUNCTION smart.protect_hazards(regclass) IS
+  'Why smart.protect() would refuse a table unless forced: rights that row-level security does not cover, other permissive policies.';
+
+CREATE FUNCTION smart.is_own_policy(policy oid) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON f.oid = d.refobjid
+                 WHERE d.classid = 'pg_policy'::regclass AND d.objid = $1 AND d.refclassid = 'pg_proc'::regclass
+                   AND f.oid = 'smart.row_policy(text,"any",jsonb,text,text,jsonb)'::regprocedure)
+     AND EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
+                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete'))
+$$;
+COMMENT ON FUNCTION smart.is_own_policy(oid) IS 'Is this a policy that smart.protect() wrote?';
+
+CREATE FUNCTION smart.write_policies(relation regclass, call text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  policy text;
+  min_messages text := current_setting('client_min_messages');
+BEGIN
+  PERFORM set_config('client_min_messages', 'warning', true);
+  FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
+    EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, relation);
+  END LOOP;
+  EXECUTE format('CREATE POLICY smart_select ON %s FOR SELECT USING (%s)', relation, format(call, 'SELECT'));
+  EXECUTE format('CREATE POLICY smart_insert ON %s FOR INSERT WITH CHECK (%s)', relation, format(call, 'INSERT CHECK'));
+  EXECUTE format('CREATE POLICY smart_update ON %s FOR UPDATE USING (%s) WITH CHECK (%s)', relation,
+                 format(call, 'UPDATE'), format(call, 'UPDATE CHECK'));
+  EXECUTE format('CREATE POLICY smart_delete ON %s FOR DELETE USING (%s)', relation, format(call, 'DELETE'));
+  EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', relation);
+  EXECUTE format('DROP TRIGGER IF EXISTS smart_refuse_truncate ON %s', relation);
+  EXECUTE format('CREATE TRIGGER smart_refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION smart.refuse_truncate()', relation);
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_refuse_truncate', relation);
+  PERFORM set_config('client_min_messages', min_messages, true);
+END
+$$;
+COMMENT ON FUNCTION smart.write_policies(regclass, text) IS
+  'Writes the four policies and the TRUNCATE trigger of a table; call is a format() pattern whose %L is the command.';
+
+CREATE FUNCTION smart.protect(
+  relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
+  type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
+  fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
+  force boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  kind "char";
+  owner oid;
+  hazards text;
+  resource_sql text;
+  resource_regtype regtype;
+  patients_sql text;
+  patients_regtype regtype;
+  type_sql text;
+  id_sql text := 'NULL::pg_catalog.text';
+  keys_sql text;
+  options jsonb;
+  call text;
+  part regclass;
+  index_method text;
+  index_sql text;
+  index_name text;
+  result text;
+  done text[] := '{}';
+BEGIN
+  SELECT c.relkind, c.relowner INTO kind, owner FROM pg_class c WHERE c.oid = relation;
+  IF relation IS NULL OR kind IS NULL THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "relation"');
+  ELSIF kind NOT IN ('r', 'p') THEN
+    PERFORM smart.protect_error('42809', format('"%s" is not a table', relation), NULL,
+      'Row-level security exists on tables; give a view security_invoker = true instead.');
+  ELSIF NOT pg_has_role(owner, 'USAGE') THEN
+    PERFORM smart.protect_error('42501', format('must be owner of table %s', relation));
+  END IF;
+  fhir_version := coalesce(fhir_version, 'R4');
+  compartment := coalesce(compartment, smart.default_compartment());
+  IF compartment NOT IN ('subject', 'full') THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "compartment"', NULL, 'Valid values are subject and full.');
+  ELSIF resource_type IS NULL AND type IS NULL THEN
+    PERFORM smart.protect_error('22023', 'a table needs a resource type', NULL,
+      'Pass resource_type for a table of one type, or type, the column that tells which.');
+  ELSIF resource_type IS NOT NULL AND NOT smart.is_fhir_type(resource_type, fhir_version) THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "resource_type"',
+      format('"%s" is not a resource type of FHIR %s.', resource_type, fhir_version));
+  ELSIF follow IS NOT NULL THEN
+    PERFORM smart.protect_error('0A000', 'parameter "follow" is not supported yet', NULL,
+      'Keep a column with the patients by a trigger of your own, and pass it as patients.');
+  ELSIF base_url IS NOT NULL AND base_url !~ '^https?://[^/]' THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "base_url"', NULL, 'Give an absolute http or https URL.');
+  END IF;
+
+  SELECT string_agg(h, '; ') INTO hazards FROM smart.protect_hazards(relation) h;
+  IF hazards IS NOT NULL AND NOT coalesce(force, false) THEN
+    PERFORM smart.protect_error('55000', format('cannot protect table %s', relation), initcap(left(hazards, 1)) || substr(hazards, 2) || '.',
+      'Revoke these rights and drop these policies, or pass force => true.');
+  END IF;
+
+  resource_sql := smart.column_or_expression(relation, coalesce(resource, 'resource'));
+  resource_regtype := smart.expression_type(relation, resource_sql);
+  IF resource_regtype IN ('json'::regtype, 'text'::regtype, 'varchar'::regtype) THEN
+    resource_sql := format('smart.resource_json((%s)::pg_catalog.text)', resource_sql);
+  ELSIF resource_regtype <> 'jsonb'::regtype THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "resource"',
+      format('It is of type %s.', resource_regtype), 'It must be jsonb, json or text.');
+  END IF;
+  type_sql := CASE WHEN type IS NULL THEN format('%L::pg_catalog.text', resource_type)
+              ELSE format('(%s)::pg_catalog.text', smart.column_or_expression(relation, type)) END;
+  -- the default id may be missing: then the JSON's own id counts
+  IF id IS NOT NULL AND (id <> 'id' OR smart.column_or_expression(relation, id) = 'id') THEN
+    id_sql := format('(%s)::pg_catalog.text', smart.column_or_expression(relation, id));
+  END IF;
+  base_url := regexp_replace(base_url, '/$', '');
+  options := jsonb_strip_nulls(jsonb_build_object(
+    'compartment', compartment, 'fhir_version', fhir_version, 'base_url', base_url,
+    'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
+    'shared', coalesce(shared, smart.type_is_shared(resource_type))));
+  IF patients IS NULL THEN
+    keys_sql := format('smart.row_patients(%s, %s, %s, %L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text, %s)',
+      resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());
+    index_method := 'gin';
+  ELSE
+    keys_sql := smart.column_or_expression(relation, patients);
+    patients_regtype := smart.expression_type(relation, keys_sql);
+    IF patients_regtype NOT IN ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype,
+                                'text[]'::regtype, 'varchar[]'::regtype, 'uuid[]'::regtype) THEN
+      PERFORM smart.protect_error('22023', 'invalid value for parameter "patients"',
+        format('It is of type %s.', patients_regtype), 'It must be text or uuid, or an array of them.');
+    END IF;
+    index_method := CASE WHEN patients_regtype::text LIKE '%[]' THEN 'gin' ELSE 'btree' END;
+  END IF;
+  call := format('smart.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
+                         replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
+                         replace(id_sql, '%', '%%'), replace(options::text, '%', '%%'));
+
+  FOR part IN SELECT relation UNION SELECT t.relid FROM pg_partition_tree(relation) t LOOP
+    PERFORM smart.write_policies(part, call);
+    done := done || part::text;
+  END LOOP;
+
+  -- an index on what patients are compared with, where there is anything to compare
+  IF patients IS NOT NULL OR resource_type IS NULL OR smart.in_compartment(resource_type, fhir_version) THEN
+    SELECT left(c.relname, 40) || '_smart_patients' INTO index_name FROM pg_class c WHERE c.oid = relation;
+    IF patients IS NULL OR NOT EXISTS (
+      SELECT FROM pg_index i WHERE i.indrelid = relation AND i.indisvalid
+        AND pg_get_indexdef(i.indexrelid, 1, false) = keys_sql AND i.indpred IS NULL) THEN
+      index_sql := format('ON %s USING %s (%s)', relation, index_method, '(' || keys_sql || ')');
+      IF coalesce(index, true) THEN
+        PERFORM smart.make_index(relation, index_name, index_sql);
+        done := done || format('index %s', index_name);
+      ELSE
+        result := smart.index_statements(relation, index_name, index_method, '(' || keys_sql || ')');
+      END IF;
+    END IF;
+  END IF;
+  RAISE NOTICE 'protected %', array_to_string(done, ', ');
+  IF hazards IS NOT NULL THEN
+    RAISE WARNING 'table % is protected in spite of: %', relation, hazards;
+  END IF;
+  RETURN result;
+END
+$$;
+COMMENT ON FUNCTION smart.protect IS
+  'Puts a table of FHIR resources under row-level security: four ordinary policies, FORCE ROW LEVEL SECURITY, an index on the rows'' patients, a trigger against TRUNCATE; partitions too. Idempotent; the caller must own the table. Returns NULL, or with index => false the CREATE INDEX CONCURRENTLY statements to run. Errors: 22023 parameter, 42501 owner, 42809 no table, 55000 while other roles or policies would go round it (force => true overrides). doc/reference.md describes the parameters.';
+
+CREATE FUNCTION smart.make_index(relation regclass, name text, definition text) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  old oid;
+  schema name;
+  min_messages text := current_setting('client_min_messages');
+BEGIN
+  SELECT i.indexrelid, n.nspname INTO old, schema
+  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
+  LEFT JOIN (pg_index i JOIN pg_class c ON c.oid = i.indexrelid AND c.relname = make_index.name) ON i.indrelid = t.oid
+  WHERE t.oid = relation;
+  -- the same definition: nothing to do
+  IF old IS NOT NULL THEN
+    PERFORM set_config('client_min_messages', 'warning', true);
+    EXECUTE format('CREATE TEMP TABLE smart_index_probe (LIKE %s)', relation);
+    EXECUTE format('CREATE INDEX smart_index_probe_index %s', regexp_replace(definition, '^ON \S+ ', 'ON pg_temp.smart_index_probe '));
+    IF EXISTS (SELECT FROM pg_index a, pg_index b
+               WHERE a.indexrelid = old AND a.indisvalid AND b.indexrelid = 'pg_temp.smart_index_probe_index'::regclass
+                 AND pg_get_expr(a.indexprs, a.indrelid) IS NOT DISTINCT FROM pg_get_expr(b.indexprs, b.indrelid)
+                 AND a.indclass = b.indclass) THEN
+      DROP TABLE pg_temp.smart_index_probe;
+      PERFORM set_config('client_min_messages', min_messages, true);
+      RETURN;
+    END IF;
+    DROP TABLE pg_temp.smart_index_probe;
+    EXECUTE format('DROP INDEX %I.%I', schema, name);
+    PERFORM set_config('client_min_messages', min_messages, true);
+  END IF;
+  EXECUTE format('CREATE INDEX %I %s', name, definition);
+END
+$$;
+COMMENT ON FUNCTION smart.make_index(regclass, text, text) IS 'Makes the index of smart.protect() unless it is there as it should be.';
+
+CREATE FUNCTION smart.index_statements(relation regclass, name text, method text, expression text) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  result text := '';
+  part record;
+BEGIN
+  IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) = 'r' THEN
+    RETURN format('CREATE INDEX CONCURRENTLY %I ON %s USING %s (%s);', name, relation, method, expression);
+  END IF;
+  -- a partitioned index cannot be built concurrently: one index a partition, then ATTACH
+  result := format(E'CREATE INDEX %I ON ONLY %s USING %s (%s);\n', name, relation, method, expression);
+  FOR part IN
+    SELECT t.relid, t.parentrelid, t.isleaf, t.level, n.nspname, left(c.relname, 40) || '_smart_patients' AS index_name,
+           CASE WHEN t.parentrelid = relation THEN name
+                ELSE left(p.relname, 40) || '_smart_patients' END AS parent_name, pn.nspname AS parent_schema
+    FROM pg_partition_tree(relation) t
+    JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_class p ON p.oid = t.parentrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
+    WHERE t.relid <> relation ORDER BY t.level, t.relid
+  LOOP
+    result := result || format(E'CREATE INDEX %s%I ON %s%s USING %s (%s);\nALTER INDEX %I.%I ATTACH PARTITION %I.%I;\n',
+      CASE WHEN part.isleaf THEN 'CONCURRENTLY ' ELSE '' END, part.index_name, CASE WHEN part.isleaf THEN '' ELSE 'ONLY ' END,
+      part.relid::regclass, method, expression, part.parent_schema, part.parent_name, part.nspname, part.index_name);
+  END LOOP;
+  RETURN rtrim(result, E'\n');
+END
+$$;
+COMMENT ON FUNCTION smart.index_statements(regclass, text, text, text) IS
+  'The statements that build the index of smart.protect() without blocking writers; run them one by one, outside a transaction.';
+
+CREATE FUNCTION smart.unprotect(relation regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  owner oid;
+  part regclass;
+  policy text;
+  schema name;
+  index_name name;
+  min_messages text := current_setting('client_min_messages');
+BEGIN
+  SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = relation;
+  IF owner IS NULL THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "relation"');
+  ELSIF NOT pg_has_role(owner, 'USAGE') THEN
+    PERFORM smart.protect_error('42501', format('must be owner of table %s', relation));
+  ELSIF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND smart.is_own_policy(p.oid)) THEN
+    PERFORM smart.protect_error('55000', format('relation %s is not protected', relation));
+  END IF;
+  PERFORM set_config('client_min_messages', 'warning', true);
+  FOR part IN SELECT relation UNION SELECT t.relid FROM pg_partition_tree(relation) t LOOP
+    FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
+      EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, part);
+    END LOOP;
+    EXECUTE format('DROP TRIGGER IF EXISTS smart_refuse_truncate ON %s', part);
+    -- policies of somebody else stay in force
+    IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = part) THEN
+      EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', part);
+    END IF;
+  END LOOP;
+  FOR schema, index_name IN
+    SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE i.indrelid = relation AND c.relname LIKE '%\_smart\_patients'
+  LOOP
+    EXECUTE format('DROP INDEX IF EXISTS %I.%I', schema, index_name);
+  END LOOP;
+  PERFORM set_config('client_min_messages', min_messages, true);
+  RAISE NOTICE 'table % is no longer protected', relation;
+END
+$$;
+COMMENT ON FUNCTION smart.unprotect(regclass) IS
+  'Takes away what smart.protect() put on a table and its partitions. Errors: 42501 owner, 55000 when it is not protected.';
+
+CREATE FUNCTION smart.protection_state(relation oid) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(string_agg(problem, '; ' ORDER BY n), 'ok')
+  FROM pg_class c, smart.policy_info(c.oid::regclass) i,
+    LATERAL (VALUES
+      (1, CASE WHEN NOT c.relrowsecurity THEN 'row-level security is disabled' END),
+      (2, CASE WHEN NOT c.relforcerowsecurity THEN 'row-level security is not forced on the owner' END),
+      (3, CASE WHEN (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND smart.is_own_policy(p.oid)) <> 4
+               THEN 'a policy is missing' END),
+      (4, CASE WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT smart.is_own_policy(p.oid))
+               THEN 'another permissive policy is OR-ed in' END),
+      (5, CASE WHEN (i.options ->> 'revision')::int <> smart.fhir_revision()
+               THEN 'made for another revision of the FHIR definitions' END),
+      (6, CASE WHEN NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_refuse_truncate' AND t.tgenabled <> 'D')
+               THEN 'TRUNCATE is not refused' END)) v (n, problem)
+  WHERE c.oid = $1
+$$;
+COMMENT ON FUNCTION smart.protection_state(oid) IS 'What is wrong with the protection of a table, or ok.';
+
+CREATE VIEW smart.protected_table WITH (security_invoker = true) AS
+  SELECT c.oid::pg_catalog.regclass AS relation, i.resource_type,
+         pg_catalog.jsonb_build_object('resource', i.resource, 'patients', i.patients, 'type', i.type, 'id', i.id) AS columns,
+         i.options,
+         (SELECT x.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index x
+          WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid
+            AND pg_catalog.pg_get_indexdef(x.indexrelid, 1, false) OPERATOR(pg_catalog.=) i.patients
+          ORDER BY x.indisvalid DESC, x.indexrelid LIMIT 1) AS index,
+         smart.protection_state(c.oid) AS state
+  FROM pg_catalog.pg_class c, LATERAL smart.policy_info(c.oid::pg_catalog.regclass) i
+  WHERE EXISTS (SELECT FROM pg_catalog.pg_policy p
+                WHERE p.polrelid OPERATOR(pg_catalog.=) c.oid AND p.polname OPERATOR(pg_catalog.=) 'smart_select')
+    AND i.options IS NOT NULL;
+GRANT SELECT ON smart.protected_table TO PUBLIC;
+COMMENT ON VIEW smart.protected_table IS
+  'Tables under smart.protect(): type, expressions, options, the index that policies use, and a state: ok, or what is wrong.';
+
+CREATE FUNCTION smart.protect_new_partitions() RETURNS event_trigger
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  part record;
+BEGIN
+  FOR part IN
+    SELECT DISTINCT t.relid, root.policy_relation
+    FROM pg_event_trigger_ddl_commands() d
+    CROSS JOIN LATERAL (
+      SELECT t.relid FROM pg_partition_tree(d.objid::regclass) t) t
+    CROSS JOIN LATERAL (
+      SELECT a.relid AS policy_relation FROM pg_partition_ancestors(t.relid) a
+      WHERE a.relid <> t.relid
+        AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = a.relid AND p.polname = 'smart_select' AND smart.is_own_policy(p.oid))
+      LIMIT 1) root
+    WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
+      AND (SELECT c.relkind FROM pg_class c WHERE c.oid = d.objid) IN ('r', 'p')
+      AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.relid AND smart.is_own_policy(p.oid))
+  LOOP
+    PERFORM smart.copy_policies(part.policy_relation::regclass, part.relid::regclass);
+    RAISE NOTICE 'protected partition %', part.relid::regclass;
+  END LOOP;
+END
+$$;
+REVOKE ALL ON FUNCTION smart.protect_new_partitions() FROM PUBLIC;
+COMMENT ON FUNCTION smart.protect_new_partitions() IS 'Event trigger: partitions made or attached later get the policies of their table.';
+
+CREATE FUNCTION smart.copy_policies(from_table regclass, to_table regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  call text;
+BEGIN
+  -- deparsed expressions name columns, and partitions have the same names
+  SELECT regexp_replace(replace(pg_get_expr(p.polqual, p.polrelid), '%', '%%'), $q$'SELECT'::text$q$, '%L::pg_catalog.text')
+  INTO call FROM pg_policy p WHERE p.polrelid = from_table AND p.polname = 'smart_select';
+  PERFORM smart.write_policies(to_table, call);
+END
+$$;
+COMMENT ON FUNCTION smart.copy_policies(regclass, regclass) IS 'Gives a partition the policies of its table.';
+
+CREATE EVENT TRIGGER smart_fhir_partitions ON ddl_command_end
+  WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION smart.protect_new_partitions();

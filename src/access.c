@@ -1,0 +1,250 @@
+/*
+ * src/access.c
+ *		The decision itself. See access.h; every branch has its sentence in design.md or a
+ *		rule number of smart-rules.
+ */
+#include "postgres.h"
+
+#include "access.h"
+#include "compat.h"
+
+#define READS (SCOPE_R | SCOPE_S)
+
+void
+access_row_init(AccessRow *row)
+{
+	memset(row, 0, offsetof(AccessRow, patients));
+	row->uuid_keys = false;
+	row->has_subjects = false;
+	row->has_members = false;
+	fhir_keys_init(&row->patients);
+	fhir_keys_init(&row->subjects);
+	fhir_keys_init(&row->members);
+}
+
+void
+access_row_reset(AccessRow *row)
+{
+	fhir_keys_reset(&row->patients);
+	fhir_keys_reset(&row->subjects);
+	fhir_keys_reset(&row->members);
+	row->has_subjects = false;
+	row->has_members = false;
+}
+
+/* The patients that the record is about. */
+static const FhirKeys *
+subjects(AccessRow *row)
+{
+	if (!row->has_subjects)
+	{
+		fhir_patients(&row->resource, FHIR_SUBJECT, &row->subjects);
+		row->has_subjects = true;
+	}
+	return &row->subjects;
+}
+
+/* The patients whose compartment the record is in, as the table reads it. */
+static const FhirKeys *
+members(const AccessTable *table, AccessRow *row)
+{
+	if (table->has_patients)
+		return &row->patients;
+	if (table->reading == FHIR_SUBJECT)
+		return subjects(row);
+	if (!row->has_members)
+	{
+		fhir_patients(&row->resource, FHIR_FULL, &row->members);
+		row->has_members = true;
+	}
+	return &row->members;
+}
+
+static SessionTexts
+reached_patients(const Session *session, ScopeLevel level)
+{
+	return level == SCOPE_LEVEL_PATIENT ? session->patients : session->user_patients;
+}
+
+/* uuid columns keep no case; FHIR ids do. */
+static bool
+contains_uuid(const Session *session, SessionTexts patients, FhirText key)
+{
+	const char *text = session_texts_first(session, patients);
+
+	for (int i = 0; i < patients.n; i++, text = session_texts_next(text))
+		if (strlen(text) == (size_t) key.len && pg_strncasecmp(text, key.data, key.len) == 0)
+			return true;
+	return false;
+}
+
+static bool
+any_reached(const Session *session, ScopeLevel level, const FhirKeys *keys, bool uuid)
+{
+	SessionTexts patients = reached_patients(session, level);
+
+	for (int i = 0; i < keys->n; i++)
+		if (uuid ? contains_uuid(session, patients, keys->keys[i])
+				 : session_texts_contain(session, patients, keys->keys[i].data, keys->keys[i].len))
+			return true;
+	return false;
+}
+
+static bool
+all_reached(const Session *session, ScopeLevel level, const FhirKeys *keys)
+{
+	SessionTexts patients = reached_patients(session, level);
+
+	for (int i = 0; i < keys->n; i++)
+		if (!session_texts_contain(session, patients, keys->keys[i].data, keys->keys[i].len))
+			return false;
+	return keys->n > 0;
+}
+
+static bool
+row_is_shared(const AccessTable *table, const AccessRow *row)
+{
+	if (table->shared != SHARED_DEFAULT)
+		return table->shared == SHARED_YES;
+	return access_type_is_shared(row->resource.type_name.data, row->resource.type_name.len);
+}
+
+/*
+ * The row against the patients that a level reaches.
+ *
+ * Reading goes by membership. Writing always goes by the subject, since a client could name
+ * its own patient as performer of a record in another chart (PC-8): creating and updating
+ * need a subject and all of them the session's, deleting needs one. Where the table stores
+ * the patients, they decide reads, and a write needs both.
+ */
+static AccessReason
+patients_reason(const Session *session, const AccessTable *table, AccessRow *row, ScopeLevel level, int letter)
+{
+	bool		in_compartment = fhir_type_in_compartment(row->resource.version, row->resource.type);
+
+	if (!in_compartment && !table->has_patients)
+		return ACCESS_OUTSIDE;
+	if (letter & READS)
+		return any_reached(session, level, members(table, row), row->uuid_keys) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+	if (table->has_patients && !any_reached(session, level, &row->patients, row->uuid_keys))
+		return ACCESS_OTHER_PATIENT;
+	if (!in_compartment)
+		return ACCESS_ALLOWED;
+	if (letter == SCOPE_D)
+		return any_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+	return all_reached(session, level, subjects(row)) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+}
+
+AccessReason
+access_row_reason(const Session *session, const AccessTable *table, const AccessRow *row)
+{
+	if (!row->valid || row->resource.type < 0)
+		return ACCESS_NOT_A_RESOURCE;
+	if (table->base_url.data != NULL &&
+		!session_texts_contain(session, session->bases, table->base_url.data, table->base_url.len))
+		return ACCESS_BASE_URL;
+	return ACCESS_ALLOWED;
+}
+
+AccessReason
+access_grant_reason(const Session *session, const AccessTable *table, AccessRow *row,
+					const AccessGrant *grant, int letter)
+{
+	int			reach = session->reach[grant->level];
+
+	if (!(grant->permissions & letter))
+		return ACCESS_NO_SCOPE;
+	if (reach == REACH_NOTHING)
+		return ACCESS_NO_PERSON;
+	for (int i = 0; i < grant->n_constraints; i++)
+		if (!fhir_constraint_matches(grant->constraints[i], &row->resource))
+			return ACCESS_CONSTRAINT;
+	if (reach == REACH_ALL)
+		return ACCESS_ALLOWED;
+	if (row_is_shared(table, row))
+		return letter & READS ? ACCESS_ALLOWED : ACCESS_SHARED_WRITE;
+	return patients_reason(session, table, row, grant->level, letter);
+}
+
+bool
+access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letter)
+{
+	const AccessGrants *grants;
+
+	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
+		return false;
+	grants = access_grants(session_text(session, session->scope), table->version, row->resource.type);
+	for (int i = 0; i < grants->n; i++)
+		if (access_grant_reason(session, table, row, &grants->grants[i], letter) == ACCESS_ALLOWED)
+			return true;
+	return false;
+}
+
+bool
+access_possible(const Session *session, FhirVersion version, int type, AccessShared shared, bool outside_too,
+				int letter)
+{
+	const AccessGrants *grants;
+	const char *name;
+	bool		is_shared;
+
+	if (type < 0)
+		return false;
+	grants = access_grants(session_text(session, session->scope), version, type);
+	name = fhir_type_name(version, type);
+	is_shared = shared == SHARED_DEFAULT ? access_type_is_shared(name, strlen(name)) : shared == SHARED_YES;
+	for (int level = 0; level < 3; level++)
+	{
+		if (!(grants->permissions[level] & letter))
+			continue;
+		if (session->reach[level] == REACH_ALL)
+			return true;
+		if (session->reach[level] == REACH_NOTHING)
+			continue;
+		if (is_shared)
+		{
+			if (letter & READS)
+				return true;
+		}
+		else if (reached_patients(session, level).n > 0 &&
+				 (outside_too || fhir_type_in_compartment(version, type)))
+			return true;
+	}
+	return false;
+}
+
+bool
+access_permits_command(const Session *session, const AccessTable *table, AccessRow *row, AccessCommand command)
+{
+	switch (command)
+	{
+		case COMMAND_SELECT:
+			switch ((SessionInteraction) session->interaction)
+			{
+				case INTERACTION_NONE:
+					return access_permits(session, table, row, SCOPE_R) &&
+						   access_permits(session, table, row, SCOPE_S);
+				case INTERACTION_READ:
+					return access_permits(session, table, row, SCOPE_R);
+				case INTERACTION_SEARCH:
+					return access_permits(session, table, row, SCOPE_S);
+				case INTERACTION_CREATE:
+					return access_permits(session, table, row, SCOPE_C);
+				case INTERACTION_UPDATE:
+					return access_permits(session, table, row, SCOPE_U);
+				case INTERACTION_DELETE:
+					return access_permits(session, table, row, SCOPE_D);
+			}
+			return false;
+		case COMMAND_INSERT:
+			if (access_permits(session, table, row, SCOPE_C))
+				return true;
+			/* update as create (IX-2) */
+			return session->interaction == INTERACTION_UPDATE && access_permits(session, table, row, SCOPE_U);
+		case COMMAND_UPDATE:
+			return access_permits(session, table, row, SCOPE_U);
+		case COMMAND_DELETE:
+			return access_permits(session, table, row, SCOPE_D);
+	}
+	return false;
+}

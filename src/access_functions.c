@@ -1,0 +1,351 @@
+/*
+ * src/access_functions.c
+ *		smart.permits(), permits_row(), allows(), require(): the decision, asked in SQL.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "catalog/pg_type.h"
+#include "executor/executor.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_type.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/typcache.h"
+
+#include "access.h"
+#include "access_functions.h"
+#include "access_settings.h"
+#include "compat.h"
+#include "policy.h"
+#include "session.h"
+
+PG_FUNCTION_INFO_V1(smart_permits);
+PG_FUNCTION_INFO_V1(smart_permits_row);
+PG_FUNCTION_INFO_V1(smart_allows);
+PG_FUNCTION_INFO_V1(smart_require);
+
+static void
+raise_bad_permission(const char *parameter, const char *hint)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("invalid value for parameter \"%s\"", parameter),
+			errhint("%s", hint),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
+}
+
+int
+access_letter_arg(FunctionCallInfo fcinfo, int arg)
+{
+	text	   *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
+	int			letter = 0;
+
+	if (value != NULL && VARSIZE_ANY_EXHDR(value) == 1)
+		letter = scope_permissions_parse(VARDATA_ANY(value), 1);
+	if (letter == 0)
+		raise_bad_permission("permission", "Valid values are c, r, u, d and s.");
+	return letter;
+}
+
+/* Letters in the order cruds. */
+static int
+letters_arg(FunctionCallInfo fcinfo, int arg)
+{
+	text	   *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
+	int			letters = 0;
+
+	if (value != NULL)
+		letters = scope_permissions_parse(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+	if (letters == 0)
+		raise_bad_permission("permissions", "Give letters in the order cruds, each at most once.");
+	return letters;
+}
+
+static void
+raise_not_protected(Oid relid)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("relation \"%s\" is not protected", get_rel_name(relid)),
+			errhint("Use smart.protect()."),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "not_protected"));
+}
+
+static Const *
+const_arg(FuncExpr *call, int arg)
+{
+	Node	   *node = list_nth(call->args, arg);
+
+	return IsA(node, Const) && !((Const *) node)->constisnull ? (Const *) node : NULL;
+}
+
+void
+access_table_arg(Oid relid, AccessTable *table, FhirText *type)
+{
+	Relation	rel;
+	FuncExpr   *call;
+	Const	   *options;
+	Const	   *name;
+
+	memset(table, 0, sizeof(*table));
+	table->version = FHIR_R4;
+	table->reading = access_default_reading();
+	table->shared = SHARED_DEFAULT;
+	type->data = NULL;
+	type->len = 0;
+	if (!OidIsValid(relid))
+		return;
+	rel = relation_open(relid, AccessShareLock);
+	call = policy_call_of(rel);
+	options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
+	name = call ? const_arg(call, POLICY_TYPE) : NULL;
+	if (options == NULL)
+		raise_not_protected(relid);
+	policy_options(DatumGetJsonbP(options->constvalue), table);
+	if (name != NULL)
+	{
+		type->data = TextDatumGetCString(name->constvalue);
+		type->len = strlen(type->data);
+	}
+	relation_close(rel, AccessShareLock);
+}
+
+bool
+access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type)
+{
+	FhirText	absent = {NULL, 0};
+
+	if (!fhir_resource_init(&row->resource, &resource->root, table->version, absent, absent, table->base_url))
+		return false;
+	return type.data == NULL || (row->resource.type_name.len == type.len &&
+								 memcmp(row->resource.type_name.data, type.data, type.len) == 0);
+}
+
+Datum
+smart_permits(PG_FUNCTION_ARGS)
+{
+	int			letter = access_letter_arg(fcinfo, 1);
+	const Session *session = session_checked();
+	AccessTable table;
+	FhirText	type;
+	AccessRow	row;
+	bool		allowed = false;
+
+	access_table_arg(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2), &table, &type);
+	if (session == NULL || PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	access_row_init(&row);
+	row.valid = access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
+	if (row.valid)
+		allowed = access_permits(session, &table, &row, letter);
+	access_row_reset(&row);
+	PG_RETURN_BOOL(allowed);
+}
+
+/* How to evaluate a table's policy arguments on a stored row; kept for the statement. */
+typedef struct RowEvaluation
+{
+	Oid			relid;
+	AccessTable table;
+	Oid			patients_type;
+	TupleTableSlot *slot;
+	ExprContext *econtext;
+	ExprState  *args[POLICY_N_ARGS];
+} RowEvaluation;
+
+static RowEvaluation *
+row_evaluation(FunctionCallInfo fcinfo, Oid relid)
+{
+	RowEvaluation *eval = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+	Relation	rel;
+	FuncExpr   *call;
+	Const	   *options;
+
+	if (eval != NULL && eval->relid == relid)
+		return eval;
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	rel = relation_open(relid, AccessShareLock);
+	call = policy_call_of(rel);
+	options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
+	if (options == NULL)
+		raise_not_protected(relid);
+	eval = palloc0(sizeof(RowEvaluation));
+	eval->relid = relid;
+	policy_options(DatumGetJsonbP(options->constvalue), &eval->table);
+	eval->patients_type = getBaseType(exprType(list_nth(call->args, POLICY_PATIENTS)));
+	eval->econtext = CreateStandaloneExprContext();
+	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
+	for (int i = POLICY_PATIENTS; i <= POLICY_ID; i++)
+		eval->args[i] = ExecInitExpr(expression_planner(copyObject(list_nth(call->args, i))), NULL);
+	relation_close(rel, AccessShareLock);
+	MemoryContextSwitchTo(old);
+	fcinfo->flinfo->fn_extra = eval;
+	return eval;
+}
+
+static FhirText
+evaluated_text(RowEvaluation *eval, int arg)
+{
+	FhirText	result = {NULL, 0};
+	bool		isnull;
+	Datum		value = ExecEvalExprSwitchContext(eval->args[arg], eval->econtext, &isnull);
+
+	if (!isnull)
+	{
+		text	   *detoasted = DatumGetTextPP(value);
+
+		result.data = VARDATA_ANY(detoasted);
+		result.len = VARSIZE_ANY_EXHDR(detoasted);
+	}
+	return result;
+}
+
+Datum
+smart_permits_row(PG_FUNCTION_ARGS)
+{
+	int			letter = access_letter_arg(fcinfo, 1);
+	const Session *session = session_checked();
+	HeapTupleHeader header;
+	HeapTupleData tuple;
+	RowEvaluation *eval;
+	AccessRow	row;
+	Oid			relid;
+	Datum		resource;
+	bool		isnull;
+	bool		allowed = false;
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	header = PG_GETARG_HEAPTUPLEHEADER(0);
+	relid = typeidTypeRelid(HeapTupleHeaderGetTypeId(header));
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("first argument of smart.permits_row() must be a row of a table"),
+				errhint("Pass the table's alias: SELECT smart.permits_row(o, 'r') FROM observation o."));
+	eval = row_evaluation(fcinfo, relid);
+	if (session == NULL)
+		PG_RETURN_BOOL(false);
+
+	tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+	ItemPointerSetInvalid(&tuple.t_self);
+	tuple.t_tableOid = relid;
+	tuple.t_data = header;
+	ExecForceStoreHeapTuple(&tuple, eval->slot, false);
+	eval->econtext->ecxt_scantuple = eval->slot;
+
+	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
+	if (!isnull)
+	{
+		access_row_init(&row);
+		row.valid = fhir_resource_init(&row.resource,
+									   &DatumGetJsonbP(resource)->root,
+									   eval->table.version,
+									   evaluated_text(eval, POLICY_TYPE),
+									   evaluated_text(eval, POLICY_ID),
+									   eval->table.base_url);
+		if (row.valid)
+		{
+			Datum		patients =
+				ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
+
+			policy_keys(&row, &eval->table, patients, isnull, eval->patients_type);
+			allowed = access_permits(session, &eval->table, &row, letter);
+		}
+		access_row_reset(&row);
+	}
+	ExecClearTuple(eval->slot);
+	ResetExprContext(eval->econtext);
+	PG_RETURN_BOOL(allowed);
+}
+
+/* Does a protected table show rows of this type by a column of its own? */
+static bool
+table_with_patients_exists(const char *type)
+{
+	Oid			argtypes[1] = {TEXTOID};
+	Datum		args[1] = {CStringGetTextDatum(type)};
+	bool		found;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args("SELECT 1 FROM smart.protected_table"
+							  " WHERE (resource_type OPERATOR(pg_catalog.=) $1 OR resource_type IS NULL)"
+							  " AND (options OPERATOR(pg_catalog.->) 'patients')::pg_catalog.bool",
+							  1,
+							  argtypes,
+							  args,
+							  NULL,
+							  true,
+							  1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read smart.protected_table");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
+/* Could any row of the type be allowed for each of the letters? */
+static bool
+session_allows(const Session *session, const char *type_name, int letters)
+{
+	FhirVersion version = FHIR_R4;
+	int			type = -1;
+
+	if (session == NULL)
+		return false;
+	if (strcmp(type_name, "*") == 0)
+	{
+		for (int level = 0; level < 3; level++)
+			if (session->reach[level] != REACH_NOTHING &&
+				access_scope_has_wildcard(session_text(session, session->scope), level, letters))
+				return true;
+		return false;
+	}
+	for (int v = 0; v < FHIR_VERSIONS && type < 0; v++)
+	{
+		version = v;
+		type = fhir_type_lookup(v, type_name, strlen(type_name));
+	}
+	for (int bit = 1; bit <= SCOPE_S; bit <<= 1)
+	{
+		if (!(letters & bit) || access_possible(session, version, type, SHARED_DEFAULT, false, bit))
+			continue;
+		if (type < 0 || !access_possible(session, version, type, SHARED_NO, true, bit) ||
+			!table_with_patients_exists(type_name))
+			return false;
+	}
+	return true;
+}
+
+Datum
+smart_allows(PG_FUNCTION_ARGS)
+{
+	int			letters = letters_arg(fcinfo, 1);
+	const Session *session = session_checked();
+
+	if (PG_ARGISNULL(0))
+		PG_RETURN_BOOL(false);
+	PG_RETURN_BOOL(session_allows(session, text_to_cstring(PG_GETARG_TEXT_PP(0)), letters));
+}
+
+Datum
+smart_require(PG_FUNCTION_ARGS)
+{
+	int			letters = letters_arg(fcinfo, 1);
+	const Session *session = session_checked();
+	char	   *type = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char		buf[8];
+
+	if (type == NULL || !session_allows(session, type, letters))
+		policy_raise_insufficient(NULL, scope_permissions_text(letters, buf));
+	PG_RETURN_VOID();
+}

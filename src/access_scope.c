@@ -1,0 +1,260 @@
+/*
+ * src/access_scope.c
+ *		The compiled form of scopes, cached.
+ *
+ * A scope whose parameter is unknown, unsupported or has an invalid value grants nothing at
+ * all (G-6); on "*" only parameters of the row's type count (G-13). Knows no session.
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
+#include "access_scope.h"
+#include "compat.h"
+
+#define MAX_COMPILED 64
+#define MAX_IGNORED 1000
+
+typedef struct TypeGrants
+{
+	struct TypeGrants *next;
+	FhirVersion version;
+	int			type;
+	AccessGrants grants;
+} TypeGrants;
+
+typedef struct CompiledScope
+{
+	MemoryContext context;
+	char	   *text;
+	uint32		hash;
+	uint64		last_used;
+	ScopeList	list;
+	TypeGrants *types;
+} CompiledScope;
+
+static MemoryContext scopes_context = NULL;
+static CompiledScope *compiled[MAX_COMPILED];
+static int	n_compiled = 0;
+static CompiledScope *latest = NULL;
+static uint64 use_counter = 0;
+
+/* Why a resource scope grants nothing in any FHIR version; NULL when it does in one. */
+static const char *
+scope_problem(const ScopeItem *item)
+{
+	const char *problem = NULL;
+
+	for (int version = 0; version < FHIR_VERSIONS; version++)
+	{
+		const char *reason = NULL;
+		int			type = -1;
+
+		if (strcmp(item->resource_type, "*") != 0)
+		{
+			type = fhir_type_lookup(version, item->resource_type, strlen(item->resource_type));
+			if (type < 0)
+				reason = "unknown resource type";
+		}
+		for (int i = 0; i < item->n_params && reason == NULL; i++)
+		{
+			const ScopeParam *param = &item->params[i];
+
+			if (type < 0)
+				(void) fhir_constraint_check_any(version, param->name, param->value, &reason);
+			else if (fhir_constraint_compile(version, type, param->name, param->value, &reason) != NULL)
+				reason = NULL;
+		}
+		if (reason == NULL)
+			return NULL;
+		/* the first version that knows the type has the best reason */
+		if (problem == NULL || (type >= 0 && strcmp(problem, "unknown resource type") == 0))
+			problem = reason;
+	}
+	return problem;
+}
+
+static List *
+ignore(List *ignored, const char *scope, const char *reason)
+{
+	if (list_length(ignored) >= 2 * MAX_IGNORED)
+		return ignored;
+	ignored = lappend(ignored, unconstify(char *, scope));
+	return lappend(ignored, unconstify(char *, reason));
+}
+
+char *
+access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, List **ignored)
+{
+	static const char *const level_reasons[] = {"the issuer may not grant patient/",
+												"the issuer may not grant user/",
+												"the issuer may not grant system/"};
+	ScopeList	list;
+	ScopeIgnored *bad = NULL;
+	int			n_bad = 0;
+	int			kept = 0;
+
+	*ignored = NIL;
+	*granted = 0;
+	if (malformed)
+	{
+		*ignored = ignore(*ignored, "", "the scope claim is malformed");
+		return pstrdup("");
+	}
+	scope_parse_claim(claim, strlen(claim), &list, &n_bad, &bad);
+	for (int i = 0; i < n_bad; i++)
+		*ignored = ignore(*ignored, bad[i].text ? bad[i].text : "", bad[i].reason);
+	for (int i = 0; i < list.n_items; i++)
+	{
+		ScopeItem  *item = &list.items[i];
+
+		if (item->kind == SCOPE_KIND_RESOURCE)
+		{
+			const char *problem;
+
+			if (!(levels & (1 << item->level)))
+			{
+				*ignored = ignore(*ignored, item->text, level_reasons[item->level]);
+				continue;
+			}
+			*granted |= 1 << item->level;
+			problem = scope_problem(item);
+			if (problem != NULL)
+				*ignored = ignore(*ignored, item->text, problem);
+		}
+		list.items[kept++] = *item;
+	}
+	list.n_items = kept;
+	return scope_list_text(&list);
+}
+
+static CompiledScope *
+compiled_scope(const char *text)
+{
+	uint32		hash = hash_bytes((const unsigned char *) text, strlen(text));
+	CompiledScope *scope;
+	MemoryContext context;
+	MemoryContext old;
+	ScopeIgnored *bad;
+	int			n_bad;
+	int			slot;
+
+	if (latest != NULL && latest->hash == hash && strcmp(latest->text, text) == 0)
+		return latest;
+	for (int i = 0; i < n_compiled; i++)
+	{
+		if (compiled[i]->hash == hash && strcmp(compiled[i]->text, text) == 0)
+		{
+			compiled[i]->last_used = ++use_counter;
+			return latest = compiled[i];
+		}
+	}
+
+	/* Build it whole before it is entered, so an error leaves nothing half-done. */
+	if (scopes_context == NULL)
+		scopes_context = AllocSetContextCreate(TopMemoryContext, "smart_fhir scopes", ALLOCSET_SMALL_SIZES);
+	context = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir scope", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	scope = palloc0(sizeof(CompiledScope));
+	scope->context = context;
+	scope->text = pstrdup(text);
+	scope->hash = hash;
+	scope_parse_claim(text, strlen(text), &scope->list, &n_bad, &bad);
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, scopes_context);
+
+	if (n_compiled < MAX_COMPILED)
+		slot = n_compiled++;
+	else
+	{
+		slot = 0;
+		for (int i = 1; i < n_compiled; i++)
+			if (compiled[i]->last_used < compiled[slot]->last_used)
+				slot = i;
+		MemoryContextDelete(compiled[slot]->context);
+	}
+	scope->last_used = ++use_counter;
+	compiled[slot] = scope;
+	return latest = scope;
+}
+
+/* Compile one scope for a type; false when it grants nothing there. */
+static bool
+compile_grant(const ScopeItem *item, FhirVersion version, int type, AccessGrant *grant)
+{
+	const char *name = fhir_type_name(version, type);
+	const char *reason;
+
+	if (item->kind != SCOPE_KIND_RESOURCE)
+		return false;
+	if (strcmp(item->resource_type, "*") != 0 && strcmp(item->resource_type, name) != 0)
+		return false;
+	grant->level = item->level;
+	grant->permissions = item->permissions;
+	grant->text = item->text;
+	grant->n_constraints = item->n_params;
+	grant->constraints = palloc(sizeof(FhirConstraint *) * Max(item->n_params, 1));
+	for (int i = 0; i < item->n_params; i++)
+	{
+		grant->constraints[i] =
+			fhir_constraint_compile(version, type, item->params[i].name, item->params[i].value, &reason);
+		if (grant->constraints[i] == NULL)
+			return false;
+	}
+	return true;
+}
+
+const AccessGrants *
+access_grants(const char *text, FhirVersion version, int type)
+{
+	static const AccessGrants nothing = {0, NULL, {0, 0, 0}};
+	CompiledScope *scope;
+	TypeGrants *entry;
+	MemoryContext old;
+
+	if (type < 0)
+		return &nothing;
+	scope = compiled_scope(text);
+	for (entry = scope->types; entry != NULL; entry = entry->next)
+		if (entry->version == version && entry->type == type)
+			return &entry->grants;
+
+	old = MemoryContextSwitchTo(scope->context);
+	entry = palloc0(sizeof(TypeGrants));
+	entry->version = version;
+	entry->type = type;
+	entry->grants.grants = palloc(sizeof(AccessGrant) * Max(scope->list.n_items, 1));
+	for (int i = 0; i < scope->list.n_items; i++)
+	{
+		AccessGrant *grant = &entry->grants.grants[entry->grants.n];
+
+		CHECK_FOR_INTERRUPTS();
+		if (compile_grant(&scope->list.items[i], version, type, grant))
+		{
+			entry->grants.permissions[grant->level] |= grant->permissions;
+			entry->grants.n++;
+		}
+	}
+	MemoryContextSwitchTo(old);
+	entry->next = scope->types;
+	scope->types = entry;
+	return &entry->grants;
+}
+
+bool
+access_scope_has_wildcard(const char *text, ScopeLevel level, int permissions)
+{
+	CompiledScope *scope = compiled_scope(text);
+	int			found = 0;
+
+	for (int i = 0; i < scope->list.n_items; i++)
+	{
+		const ScopeItem *item = &scope->list.items[i];
+
+		if (item->kind == SCOPE_KIND_RESOURCE && item->level == level && item->n_params == 0 &&
+			strcmp(item->resource_type, "*") == 0)
+			found |= item->permissions;
+	}
+	return (found & permissions) == permissions;
+}

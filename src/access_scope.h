@@ -1,0 +1,47 @@
+/*
+ * src/access_scope.h
+ *		Scopes compiled for the decision: what a scope text grants on one resource type.
+ */
+#ifndef SMART_FHIR_ACCESS_SCOPE_H
+#define SMART_FHIR_ACCESS_SCOPE_H
+
+#include "nodes/pg_list.h"
+
+#include "fhir.h"
+#include "scope_parse.h"
+
+/* One scope that reaches a type. */
+typedef struct AccessGrant
+{
+	ScopeLevel	level;
+	int			permissions;	/* SCOPE_* bits */
+	int			n_constraints;
+	FhirConstraint **constraints;	/* all must match */
+	const char *text;			/* the scope, for smart.explain() */
+} AccessGrant;
+
+typedef struct AccessGrants
+{
+	int			n;
+	AccessGrant *grants;
+	int			permissions[3]; /* by level: letters that some grant has */
+} AccessGrants;
+
+/*
+ * The scope claim of a token: canonical text of what is well-formed and of a level that the
+ * issuer may grant (levels: bits 1 << ScopeLevel). *ignored gets pairs of texts, scope and
+ * reason, for what grants nothing; *granted the levels of the resource scopes left. palloc'd.
+ */
+extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted,
+									 List **ignored);
+
+/*
+ * What the scope text grants on a type (index of fhir_type_lookup; -1, an unknown type: nothing).
+ * Cached; the result stays valid until access_grants() is called for another scope text.
+ */
+extern const AccessGrants *access_grants(const char *scope, FhirVersion version, int type);
+
+/* Letters that "*" scopes of each level grant without constraint (for smart.allows('*', ..)). */
+extern bool access_scope_has_wildcard(const char *scope, ScopeLevel level, int permissions);
+
+#endif							/* SMART_FHIR_ACCESS_SCOPE_H */

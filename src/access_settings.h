@@ -1,0 +1,13 @@
+/*
+ * src/access_settings.h
+ *		Settings behind the decision's defaults.
+ */
+#ifndef SMART_FHIR_ACCESS_SETTINGS_H
+#define SMART_FHIR_ACCESS_SETTINGS_H
+
+#include "fhir.h"
+
+/* smart_fhir.compartment */
+extern FhirReading access_default_reading(void);
+
+#endif							/* SMART_FHIR_ACCESS_SETTINGS_H */

@@ -1,0 +1,95 @@
+/*
+ * src/fhir_type.c
+ *		FHIR versions and resource types: names to table indexes and back.
+ *
+ * Knows the tables, not what a resource looks like.
+ */
+#include "postgres.h"
+
+#include "fhir_tables.h"
+
+const int	fhir_revision = FHIR_TABLES_REVISION;
+
+static const char *const version_names[FHIR_VERSIONS] = {"R4", "R4B", "R5"};
+
+bool
+fhir_version_parse(const char *text, FhirVersion *version)
+{
+	for (int i = 0; i < FHIR_VERSIONS; i++)
+	{
+		if (strcmp(text, version_names[i]) == 0)
+		{
+			*version = (FhirVersion) i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *
+fhir_version_name(FhirVersion version)
+{
+	return version_names[version];
+}
+
+const FhirTables *
+fhir_tables(FhirVersion version)
+{
+	switch (version)
+	{
+		case FHIR_R4:
+			return &fhir_tables_r4;
+		case FHIR_R4B:
+			return &fhir_tables_r4b;
+		case FHIR_R5:
+			return &fhir_tables_r5;
+	}
+	elog(ERROR, "unknown FHIR version %d", (int) version);
+	return NULL;				/* keep the compiler quiet */
+}
+
+int
+fhir_type_lookup(FhirVersion version, const char *name, size_t len)
+{
+	const FhirTables *tables = fhir_tables(version);
+	int			low = 0;
+	int			high = tables->n_types - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		const FhirType *type = &tables->types[middle];
+		int			order = memcmp(name, tables->strings + type->name, Min(len, type->name_len));
+
+		if (order == 0 && len == type->name_len)
+			return middle;
+		if (order < 0 || (order == 0 && len < type->name_len))
+			high = middle - 1;
+		else
+			low = middle + 1;
+	}
+	return -1;
+}
+
+const char *
+fhir_type_name(FhirVersion version, int type)
+{
+	const FhirTables *tables = fhir_tables(version);
+
+	Assert(type >= 0 && type < tables->n_types);
+	return tables->strings + tables->types[type].name;
+}
+
+int
+fhir_type_count(FhirVersion version)
+{
+	return fhir_tables(version)->n_types;
+}
+
+bool
+fhir_type_in_compartment(FhirVersion version, int type)
+{
+	const FhirTables *tables = fhir_tables(version);
+
+	return type >= 0 && type < tables->n_types && tables->types[type].n_members > 0;
+}

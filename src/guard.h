@@ -1,0 +1,12 @@
+/*
+ * src/guard.h
+ *		Statements on protected tables: checked when they start and when they go on.
+ */
+#ifndef SMART_FHIR_GUARD_H
+#define SMART_FHIR_GUARD_H
+
+/* The policy function's planner support was called: the plan being made reads a protected table. */
+extern void guard_note_policy(void);
+extern void guard_init(void);
+
+#endif							/* SMART_FHIR_GUARD_H */

@@ -1,0 +1,168 @@
+/*
+ * src/jose_claims.c
+ *		The registered claims of RFC 7519: exp, nbf, iat, iss, aud.
+ *
+ * Returns a reason, raises nothing. Reads no clock: the caller says what time it is.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
+
+#include "compat.h"
+#include "jose.h"
+
+/* 9999-12-31T23:59:59Z, the last second that a NumericDate may name here. */
+#define LAST_SECOND INT64CONST(253402300799)
+
+/* Seconds from the Unix epoch to PostgreSQL's. */
+#define EPOCH_SHIFT_SECS ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY)
+
+static int
+compare_numeric(Numeric value, int64 with)
+{
+	return DatumGetInt32(DirectFunctionCall2(
+		numeric_cmp, NumericGetDatum(value), NumericGetDatum(int64_to_numeric(with))));
+}
+
+/*
+ * NumericDate to TimestampTz. Rounded up: for a clock of whole microseconds,
+ * now >= exp and now >= ceil(exp) are the same, and so are now < nbf and now < ceil(nbf).
+ * The value is within -LAST_SECOND and LAST_SECOND + 1.
+ */
+static TimestampTz
+numeric_date(Numeric value)
+{
+	Datum usecs;
+
+	usecs = DirectFunctionCall2(
+		numeric_mul, NumericGetDatum(value), NumericGetDatum(int64_to_numeric(USECS_PER_SEC)));
+	usecs = DirectFunctionCall1(numeric_ceil, usecs);
+	return DatumGetInt64(DirectFunctionCall1(numeric_int8, usecs)) -
+		   EPOCH_SHIFT_SECS * USECS_PER_SEC;
+}
+
+/*
+ * exp and iat: a number from 0 to LAST_SECOND. nbf: any number; one that is out of range
+ * is as good as the limit itself.
+ */
+static bool
+read_time(Jsonb *claims, const char *name, bool any_finite, bool *has, TimestampTz *time)
+{
+	JsonbValue value;
+	Numeric number;
+
+	*has = false;
+	*time = 0;
+	if (getKeyJsonValueFromContainer(&claims->root, name, (int) strlen(name), &value) == NULL)
+		return true;
+	if (value.type != jbvNumeric)
+		return false;
+	number = value.val.numeric;
+	if (numeric_is_nan(number))
+		return false;
+	if (compare_numeric(number, 0) < 0)
+	{
+		if (!any_finite)
+			return false;
+		*time = compare_numeric(number, -LAST_SECOND) < 0 ? MIN_TIMESTAMP : numeric_date(number);
+		*time = Max(*time, MIN_TIMESTAMP);
+	}
+	else if (compare_numeric(number, LAST_SECOND) > 0)
+	{
+		if (!any_finite)
+			return false;
+		/* may still be a fraction of a second behind the last one: later than all others */
+		*time = numeric_date(int64_to_numeric(LAST_SECOND + 1));
+	}
+	else
+		*time = numeric_date(number);
+	*has = true;
+	return true;
+}
+
+JoseStatus
+jwt_times(Jsonb *claims, JwtTimes *out)
+{
+	if (!JB_ROOT_IS_OBJECT(claims) || !read_time(claims, "exp", false, &out->has_exp, &out->exp) ||
+		!read_time(claims, "nbf", true, &out->has_nbf, &out->nbf) ||
+		!read_time(claims, "iat", false, &out->has_iat, &out->iat))
+		return JOSE_CLAIM_TYPE;
+	return JOSE_OK;
+}
+
+static bool
+text_equals(const JsonbValue *value, const char *text)
+{
+	return value->val.string.len == (int) strlen(text) &&
+		   memcmp(value->val.string.val, text, value->val.string.len) == 0;
+}
+
+static bool
+is_accepted_audience(const JsonbValue *value, const JwtRules *rules)
+{
+	for (int i = 0; i < rules->n_audience; i++)
+	{
+		if (text_equals(value, rules->audience[i]))
+			return true;
+	}
+	return false;
+}
+
+/* aud: a string or an array of strings, one of which is accepted. */
+static bool
+audience_fits(Jsonb *claims, const JwtRules *rules)
+{
+	JsonbValue aud;
+	JsonbValue item;
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	bool found = false;
+
+	if (getKeyJsonValueFromContainer(&claims->root, "aud", 3, &aud) == NULL)
+		return false;
+	if (aud.type == jbvString)
+		return is_accepted_audience(&aud, rules);
+	if (aud.type != jbvBinary || !JsonContainerIsArray(aud.val.binary.data))
+		return false;
+	it = JsonbIteratorInit(aud.val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token != WJB_ELEM)
+			continue;
+		if (item.type != jbvString)
+			return false;
+		found = found || is_accepted_audience(&item, rules);
+	}
+	return found;
+}
+
+JoseStatus
+jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times)
+{
+	JwtTimes own_times;
+	JsonbValue iss;
+	JoseStatus status;
+
+	if (times == NULL)
+		times = &own_times;
+	status = jwt_times(claims, times);
+	if (status != JOSE_OK)
+		return status;
+	if (rules->issuer != NULL &&
+		(getKeyJsonValueFromContainer(&claims->root, "iss", 3, &iss) == NULL ||
+		 iss.type != jbvString || !text_equals(&iss, rules->issuer)))
+		return JOSE_ISSUER;
+	if (rules->n_audience > 0 && !audience_fits(claims, rules))
+		return JOSE_AUDIENCE;
+	/* a token without exp would never end */
+	if (!times->has_exp && rules->exp_required)
+		return JOSE_EXPIRED;
+	/* "on or after" (RFC 7519 4.1.4) */
+	if (times->has_exp && rules->now >= times->exp + rules->leeway_usecs)
+		return JOSE_EXPIRED;
+	if (times->has_nbf && rules->now < times->nbf - rules->leeway_usecs)
+		return JOSE_NOT_YET_VALID;
+	return JOSE_OK;
+}

@@ -1,0 +1,248 @@
+/*
+ * src/jose_evp.c
+ *		Signatures and digests with OpenSSL's EVP interface.
+ *
+ * OpenSSL 3 looks an algorithm up by name each time it is asked for; digests are
+ * therefore fetched once a backend, and a key keeps a context that is ready to verify.
+ * Knows nothing of tokens or of JSON.
+ */
+#include "postgres.h"
+
+#include <openssl/bn.h>
+#include <openssl/crypto.h>
+#include <openssl/ecdsa.h>
+#include <openssl/err.h>
+#include <openssl/hmac.h>
+#include <openssl/rsa.h>
+
+#include "jose_der.h"
+#include "jose_evp.h"
+
+/* Two integers of 66 bytes and their headers. */
+#define ECDSA_DER_BYTES 160
+
+/* Kept until the backend ends; NULL until first used. */
+static const EVP_MD *digests[3];
+static EVP_MD_CTX *digest_ctx;
+
+static const EVP_MD *
+get_digest(JoseDigest digest)
+{
+	static const char *const names[] = {"SHA256", "SHA384", "SHA512"};
+
+	if (digests[digest] == NULL)
+	{
+#if OPENSSL_VERSION_NUMBER >= 0x30000000L
+		digests[digest] = EVP_MD_fetch(NULL, names[digest], NULL);
+#else
+		digests[digest] = EVP_get_digestbyname(names[digest]);
+#endif
+	}
+	return digests[digest];
+}
+
+static EVP_MD_CTX *
+get_digest_ctx(void)
+{
+	if (digest_ctx == NULL)
+		digest_ctx = EVP_MD_CTX_new();
+	return digest_ctx;
+}
+
+bool
+evp_digest(JoseDigest digest, const void *data, size_t len, unsigned char *out)
+{
+	const EVP_MD *md = get_digest(digest);
+	EVP_MD_CTX *ctx = get_digest_ctx();
+	bool made;
+
+	made = md != NULL && ctx != NULL && EVP_DigestInit_ex(ctx, md, NULL) == 1 &&
+		   EVP_DigestUpdate(ctx, data, len) == 1 && EVP_DigestFinal_ex(ctx, out, NULL) == 1;
+	if (!made)
+		ERR_clear_error();
+	return made;
+}
+
+static bool
+make_hmac(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+		  unsigned char *mac)
+{
+	const EVP_MD *md = get_digest(alg->digest);
+
+	return md != NULL &&
+		   HMAC(md, key->secret, key->size, (const unsigned char *) input, input_len, mac, NULL) !=
+			   NULL;
+}
+
+/* Padding, hash and salt of the algorithm; used for signing and verifying alike. */
+static bool
+set_parameters(EVP_PKEY_CTX *ctx, const JoseAlgorithm *alg, const EVP_MD *md)
+{
+	if (alg->key_type != JOSE_KEY_RSA)
+		return true;
+	if (!alg->is_pss)
+		return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
+	/* the salt is exactly as long as the hash (RFC 7518 3.5) */
+	return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
+		   EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, md) == 1 &&
+		   EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg->hash_bytes) == 1;
+}
+
+/* The key's context for this algorithm, made at first use; NULL when OpenSSL fails. */
+static EVP_PKEY_CTX *
+get_verify_ctx(const JoseKey *key, const JoseAlgorithm *alg)
+{
+	/* the set is const to its users; the ready contexts are no part of its value */
+	EVP_PKEY_CTX **slot = &unconstify(JoseKey *, key)->verify_ctx[alg - jose_algorithms];
+	const EVP_MD *md = get_digest(alg->digest);
+	EVP_PKEY_CTX *ctx;
+
+	if (*slot != NULL || md == NULL)
+		return *slot;
+	ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
+	if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+		EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 && set_parameters(ctx, alg, md))
+		*slot = ctx;
+	else
+		EVP_PKEY_CTX_free(ctx);
+	return *slot;
+}
+
+static bool
+verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+				 const unsigned char *signature, size_t signature_len)
+{
+	EVP_PKEY_CTX *ctx = get_verify_ctx(key, alg);
+	unsigned char hash[JOSE_MAX_HASH_BYTES];
+	unsigned char der[ECDSA_DER_BYTES];
+
+	if (ctx == NULL || !evp_digest(alg->digest, input, input_len, hash))
+		return false;
+	if (alg->key_type == JOSE_KEY_EC)
+	{
+		/* r || s in full width (RFC 7518 3.4) to what OpenSSL wants */
+		size_t width = (size_t) alg->field_bytes;
+		DerWriter w;
+
+		if (signature_len != 2 * width)
+			return false;
+		der_init(&w, der, sizeof(der));
+		der_uint(&w, signature + width, width);
+		der_uint(&w, signature, width);
+		der_header(&w, DER_SEQUENCE, w.end);
+		if (w.overflow)
+			return false;
+		signature = w.pos;
+		signature_len = (size_t) (w.end - w.pos);
+	}
+	else if (signature_len != (size_t) key->size) /* RFC 8017 8.1.2, 8.2.2 */
+		return false;
+	return EVP_PKEY_verify(ctx, signature, signature_len, hash, (size_t) alg->hash_bytes) == 1;
+}
+
+static bool
+verify_eddsa(const JoseKey *key, const char *input, size_t input_len,
+			 const unsigned char *signature, size_t signature_len)
+{
+	EVP_MD_CTX *ctx;
+	bool fits;
+
+	if (signature_len != 64)
+		return false;
+	ctx = EVP_MD_CTX_new();
+	fits = ctx != NULL && EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
+		   EVP_DigestVerify(
+			   ctx, signature, signature_len, (const unsigned char *) input, input_len) == 1;
+	EVP_MD_CTX_free(ctx);
+	return fits;
+}
+
+bool
+evp_verify(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+		   const unsigned char *signature, size_t signature_len)
+{
+	bool fits = false;
+
+	switch (alg->key_type)
+	{
+		case JOSE_KEY_RSA:
+		case JOSE_KEY_EC:
+			fits = verify_prehashed(key, alg, input, input_len, signature, signature_len);
+			break;
+		case JOSE_KEY_OKP:
+			fits = verify_eddsa(key, input, input_len, signature, signature_len);
+			break;
+		case JOSE_KEY_OCT:
+		{
+			unsigned char mac[JOSE_MAX_HASH_BYTES];
+
+			fits = signature_len == (size_t) alg->hash_bytes &&
+				   make_hmac(key, alg, input, input_len, mac) &&
+				   CRYPTO_memcmp(mac, signature, signature_len) == 0;
+			OPENSSL_cleanse(mac, sizeof(mac));
+			break;
+		}
+	}
+	if (!fits)
+		ERR_clear_error();
+	return fits;
+}
+
+/* DER of OpenSSL to r || s in full width. */
+static bool
+ecdsa_to_jws(const unsigned char *der, size_t der_len, size_t width, unsigned char *out)
+{
+	const unsigned char *p = der;
+	ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &p, (long) der_len);
+	bool made;
+
+	if (sig == NULL)
+		return false;
+	made = BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int) width) == (int) width &&
+		   BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + width, (int) width) == (int) width;
+	ECDSA_SIG_free(sig);
+	return made;
+}
+
+static bool
+sign_with_pkey(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+			   unsigned char *signature, size_t *signature_len)
+{
+	const EVP_MD *md = alg->digest == JOSE_NO_DIGEST ? NULL : get_digest(alg->digest);
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+	EVP_PKEY_CTX *pkey_ctx = NULL; /* owned by ctx */
+	unsigned char der[ECDSA_DER_BYTES];
+	unsigned char *out = alg->key_type == JOSE_KEY_EC ? der : signature;
+	size_t len = alg->key_type == JOSE_KEY_EC ? sizeof(der) : JOSE_MAX_SIGNATURE_BYTES;
+	bool made;
+
+	made = ctx != NULL && EVP_DigestSignInit(ctx, &pkey_ctx, md, NULL, key->pkey) == 1 &&
+		   set_parameters(pkey_ctx, alg, md) &&
+		   EVP_DigestSign(ctx, out, &len, (const unsigned char *) input, input_len) == 1;
+	EVP_MD_CTX_free(ctx);
+	if (made && alg->key_type == JOSE_KEY_EC)
+	{
+		made = ecdsa_to_jws(der, len, (size_t) alg->field_bytes, signature);
+		len = 2 * (size_t) alg->field_bytes;
+	}
+	*signature_len = len;
+	return made;
+}
+
+bool
+evp_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+		 unsigned char *signature, size_t *signature_len)
+{
+	bool made;
+
+	if (alg->key_type == JOSE_KEY_OCT)
+	{
+		*signature_len = (size_t) alg->hash_bytes;
+		made = make_hmac(key, alg, input, input_len, signature);
+	}
+	else
+		made = sign_with_pkey(key, alg, input, input_len, signature, signature_len);
+	if (!made)
+		ERR_clear_error();
+	return made;
+}

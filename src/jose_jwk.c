@@ -1,0 +1,271 @@
+/*
+ * src/jose_jwk.c
+ *		One JSON Web Key: what it may be used for, and its thumbprint.
+ *
+ * What use, key_ops and alg allow is kept as bits, so that choosing a key is a mask
+ * test. Knows nothing of tokens; the key's numbers are jose_material.c's.
+ */
+#include "postgres.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+
+#include "utils/memutils.h"
+
+#include "jose_b64.h"
+#include "jose_evp.h"
+#include "jose_jwk.h"
+#include "jose_material.h"
+
+/* Members that only a private or secret key has (RFC 7518 6.2.2, 6.3.2, 6.4). */
+static const char *const secret_members[] = {
+	"d",
+	"p",
+	"q",
+	"dp",
+	"dq",
+	"qi",
+	"oth",
+	"k",
+};
+
+bool
+jwk_member(JsonbContainer *jwk, const char *name, JsonbValue *value)
+{
+	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), value) != NULL &&
+		   value->type == jbvString;
+}
+
+static bool
+has_member(JsonbContainer *jwk, const char *name)
+{
+	JsonbValue value;
+
+	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), &value) != NULL;
+}
+
+bool
+jwk_text_is(const JsonbValue *value, const char *text)
+{
+	return value->type == jbvString && value->val.string.len == (int) strlen(text) &&
+		   memcmp(value->val.string.val, text, value->val.string.len) == 0;
+}
+
+static void
+append_quoted(StringInfo buf, const char *name, const JsonbValue *value)
+{
+	appendStringInfo(buf, "%c\"%s\":\"", buf->len == 0 ? '{' : ',', name);
+	appendBinaryStringInfo(buf, value->val.string.val, value->val.string.len);
+	appendStringInfoChar(buf, '"');
+}
+
+/*
+ * RFC 7638 3: the required members in the order of their names, hashed. The values were
+ * checked to be base64url or one of our own words, so none needs an escape.
+ */
+static bool
+make_thumbprint(JsonbContainer *jwk, const char *const *names, JoseKey *key)
+{
+	StringInfoData buf;
+	unsigned char hash[JOSE_MAX_HASH_BYTES];
+	bool made;
+
+	initStringInfo(&buf);
+	for (; *names != NULL; names++)
+	{
+		JsonbValue value;
+
+		if (!jwk_member(jwk, *names, &value))
+			return false;
+		append_quoted(&buf, *names, &value);
+	}
+	appendStringInfoChar(&buf, '}');
+	made = evp_digest(JOSE_SHA256, buf.data, (size_t) buf.len, hash);
+	OPENSSL_cleanse(buf.data, (size_t) buf.len);
+	pfree(buf.data);
+	if (!made)
+		return false;
+	key->thumbprint[b64url_encode(hash, 32, key->thumbprint)] = '\0';
+	return true;
+}
+
+/*
+ * Does key_ops, if there, list this operation? An array of strings, none of them twice
+ * (RFC 7517 4.3); anything else makes the key useless.
+ */
+static bool
+key_ops_allow(JsonbContainer *jwk, const char *operation)
+{
+	JsonbValue ops;
+	JsonbContainer *array;
+	uint32 n;
+	bool found = false;
+
+	if (getKeyJsonValueFromContainer(jwk, "key_ops", 7, &ops) == NULL)
+		return true;
+	if (ops.type != jbvBinary || !JsonContainerIsArray(ops.val.binary.data))
+		return false;
+	array = ops.val.binary.data;
+	n = JsonContainerSize(array);
+	/* RFC 7517 defines eight; a long list is not worth a sort */
+	if (n > 16)
+		return false;
+	for (uint32 i = 0; i < n; i++)
+	{
+		JsonbValue *op = getIthJsonbValueFromContainer(array, i);
+
+		if (op->type != jbvString)
+			return false;
+		for (uint32 j = 0; j < i; j++)
+		{
+			JsonbValue *other = getIthJsonbValueFromContainer(array, j);
+
+			if (op->val.string.len == other->val.string.len &&
+				memcmp(op->val.string.val, other->val.string.val, op->val.string.len) == 0)
+				return false;
+		}
+		found = found || jwk_text_is(op, operation);
+	}
+	return found;
+}
+
+/* use, key_ops, alg and kid: what may the key be used for? */
+static void
+read_purpose(JsonbContainer *jwk, bool with_private, JoseKey *key)
+{
+	JsonbValue value;
+	uint32 allowed = key->suits;
+
+	if (getKeyJsonValueFromContainer(jwk, "use", 3, &value) != NULL && !jwk_text_is(&value, "sig"))
+		allowed = 0;
+	if (getKeyJsonValueFromContainer(jwk, "alg", 3, &value) != NULL)
+	{
+		if (value.type == jbvString)
+			key->alg = jose_algorithm_by_name(value.val.string.val, value.val.string.len);
+		allowed &= key->alg;
+	}
+	if (getKeyJsonValueFromContainer(jwk, "kid", 3, &value) != NULL)
+	{
+		if (value.type == jbvString && value.val.string.len <= JOSE_MAX_KID_BYTES)
+			key->kid = pnstrdup(value.val.string.val, value.val.string.len);
+		else
+			allowed = 0;
+	}
+	if (key_ops_allow(jwk, "verify"))
+		key->verifies = allowed;
+	if (with_private && key_ops_allow(jwk, "sign"))
+		key->signs = allowed;
+}
+
+/* The material, without a look at what it may be used for. */
+static const char *
+read_material(JsonbContainer *jwk, bool with_private, JoseKey *key)
+{
+	static const char *const rsa_members[] = {"e", "kty", "n", NULL};
+	static const char *const ec_members[] = {"crv", "kty", "x", "y", NULL};
+	static const char *const okp_members[] = {"crv", "kty", "x", NULL};
+	static const char *const oct_members[] = {"k", "kty", NULL};
+	const char *const *members;
+	const char *error;
+	JsonbValue kty;
+
+	if (!JsonContainerIsObject(jwk))
+		return "A key must be a JSON object.";
+	if (!jwk_member(jwk, "kty", &kty))
+		return "The key has no kty.";
+	if (jwk_text_is(&kty, "RSA"))
+	{
+		members = rsa_members;
+		error = material_read_rsa(jwk, with_private, key);
+	}
+	else if (jwk_text_is(&kty, "EC"))
+	{
+		members = ec_members;
+		error = material_read_ec(jwk, with_private, key);
+	}
+	else if (jwk_text_is(&kty, "OKP"))
+	{
+		members = okp_members;
+		error = material_read_okp(jwk, with_private, key);
+	}
+	else if (jwk_text_is(&kty, "oct"))
+	{
+		members = oct_members;
+		error = material_read_oct(jwk, key);
+	}
+	else
+		return "The kty of the key is none of RSA, EC, OKP and oct.";
+
+	if (error != NULL)
+	{
+		ERR_clear_error();
+		return error;
+	}
+	if (!make_thumbprint(jwk, members, key))
+		return "The thumbprint of the key could not be made.";
+	return NULL;
+}
+
+bool
+jwk_read(JsonbContainer *jwk, bool with_private, JoseKey *key, const char **error)
+{
+	*error = read_material(jwk, with_private, key);
+	if (*error == NULL)
+		read_purpose(jwk, with_private, key);
+	return *error == NULL;
+}
+
+bool
+jwk_read_thumbprint(JsonbContainer *jwk, JoseKey *key, const char **error)
+{
+	*error = read_material(jwk, false, key);
+	return *error == NULL;
+}
+
+void
+jwk_free(JoseKey *key)
+{
+	for (int i = 0; i < JOSE_N_ALGORITHMS; i++)
+		EVP_PKEY_CTX_free(key->verify_ctx[i]);
+	EVP_PKEY_free(key->pkey);
+	if (key->secret != NULL)
+		OPENSSL_cleanse(key->secret, (size_t) key->size);
+}
+
+bool
+jwk_is_secret(JsonbContainer *jwk)
+{
+	JsonbValue kty;
+
+	if (jwk_member(jwk, "kty", &kty) && jwk_text_is(&kty, "oct"))
+		return true;
+	for (size_t i = 0; i < lengthof(secret_members); i++)
+	{
+		if (has_member(jwk, secret_members[i]))
+			return true;
+	}
+	return false;
+}
+
+typedef struct OwnedKey
+{
+	JoseKey key;
+	MemoryContextCallback callback;
+} OwnedKey;
+
+static void
+free_owned_key(void *arg)
+{
+	jwk_free(arg);
+}
+
+JoseKey *
+jwk_make(void)
+{
+	OwnedKey *owned = palloc0(sizeof(OwnedKey));
+
+	owned->callback.func = free_owned_key;
+	owned->callback.arg = &owned->key;
+	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
+	return &owned->key;
+}

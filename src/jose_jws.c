@@ -1,0 +1,211 @@
+/*
+ * src/jose_jws.c
+ *		A compact JWS (RFC 7515): taken apart, header rules, choice of the key, signature.
+ *
+ * No claim is looked at here. The signature is checked over the received characters,
+ * never over a re-encoded form.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "compat.h"
+#include "jose.h"
+#include "jose_b64.h"
+#include "jose_evp.h"
+#include "jose_json.h"
+
+bool
+json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members)
+{
+	JsonRules rules;
+
+	rules.max_depth = max_depth;
+	rules.unique_members = unique_members;
+	/* jsonb_in() raises an error when the database encoding lacks a character */
+	rules.ascii_only = GetDatabaseEncoding() != PG_UTF8;
+	return json_check(text, len, &rules);
+}
+
+/* Decode one part into palloc'd memory, with a NUL behind it. */
+static bool
+decode_part(const char *part, size_t len, unsigned char **out, size_t *out_len)
+{
+	*out = palloc(B64URL_DECODED_MAX(len) + 1);
+	if (!b64url_decode(part, len, *out, out_len))
+		return false;
+	(*out)[*out_len] = '\0';
+	return true;
+}
+
+/* A JSON object under the strict rules; text ends with a NUL behind its len bytes. */
+static bool
+parse_object(const unsigned char *text, size_t len, Jsonb **out)
+{
+	if (!json_text_is_valid((const char *) text, len, JOSE_MAX_JSON_DEPTH, true))
+		return false;
+	*out = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum((const char *) text)));
+	return JB_ROOT_IS_OBJECT(*out);
+}
+
+static JoseStatus
+split_token(const char *token, size_t len, JwsParts *parts)
+{
+	if (len > JOSE_MAX_TOKEN_BYTES)
+		return JOSE_TOO_LARGE;
+	return jws_split(token, len, parts) ? JOSE_OK : JOSE_MALFORMED;
+}
+
+/* A header member: absent is fine and leaves *text NULL, another type than string is not. */
+static bool
+header_text(JsonbContainer *header, const char *name, const char **text, size_t *text_len)
+{
+	JsonbValue value;
+
+	*text = NULL;
+	*text_len = 0;
+	if (getKeyJsonValueFromContainer(header, name, (int) strlen(name), &value) == NULL)
+		return true;
+	if (value.type != jbvString)
+		return false;
+	*text = pnstrdup(value.val.string.val, value.val.string.len);
+	*text_len = (size_t) value.val.string.len;
+	return true;
+}
+
+static bool
+header_has(JsonbContainer *header, const char *name)
+{
+	JsonbValue value;
+
+	return getKeyJsonValueFromContainer(header, name, (int) strlen(name), &value) != NULL;
+}
+
+/*
+ * The rules of the header. jku, jwk, x5u and x5c are not looked at: a token never
+ * brings its own key (RFC 8725 3.10).
+ */
+static JoseStatus
+read_header(JwsToken *token)
+{
+	JsonbContainer *header = &token->header->root;
+	const char *alg;
+	const char *cty;
+	size_t alg_len, len;
+
+	if (!header_text(header, "alg", &alg, &alg_len) || alg == NULL)
+		return JOSE_HEADER;
+	/* no extension is understood, so no crit can be obeyed (RFC 7515 4.1.11) */
+	if (header_has(header, "crit") || header_has(header, "b64"))
+		return JOSE_HEADER;
+	if (!header_text(header, "kid", &token->kid, &len) || len > JOSE_MAX_KID_BYTES ||
+		!header_text(header, "typ", &token->typ, &len) || !header_text(header, "cty", &cty, &len))
+		return JOSE_HEADER;
+	/* a nested JWT (RFC 7519 5.2) */
+	if (cty != NULL &&
+		(pg_strcasecmp(cty, "JWT") == 0 || pg_strcasecmp(cty, "application/JWT") == 0))
+		return JOSE_HEADER;
+	token->algorithm = jose_algorithm_by_name(alg, alg_len);
+	return token->algorithm == 0 ? JOSE_ALGORITHM : JOSE_OK;
+}
+
+JoseStatus
+jws_decode(const char *token, size_t len, JwsToken *out)
+{
+	JwsParts parts;
+	unsigned char *header;
+	size_t header_len;
+	JoseStatus status;
+
+	memset(out, 0, sizeof(*out));
+	status = split_token(token, len, &parts);
+	if (status != JOSE_OK)
+		return status;
+	if (!decode_part(parts.header, parts.header_len, &header, &header_len) ||
+		!decode_part(parts.payload, parts.payload_len, &out->payload, &out->payload_len) ||
+		!decode_part(parts.signature, parts.signature_len, &out->signature, &out->signature_len) ||
+		!parse_object(header, header_len, &out->header))
+		return JOSE_MALFORMED;
+	out->signing_input = token;
+	out->signing_input_len = parts.header_len + 1 + parts.payload_len;
+	return read_header(out);
+}
+
+JoseStatus
+jws_peek(const char *token, size_t len, Jsonb **header, Jsonb **payload)
+{
+	JwsParts parts;
+	unsigned char *text;
+	size_t text_len;
+	JoseStatus status;
+
+	status = split_token(token, len, &parts);
+	if (status != JOSE_OK)
+		return status;
+	if (header != NULL && (!decode_part(parts.header, parts.header_len, &text, &text_len) ||
+						   !parse_object(text, text_len, header)))
+		return JOSE_MALFORMED;
+	if (payload != NULL && (!decode_part(parts.payload, parts.payload_len, &text, &text_len) ||
+							!parse_object(text, text_len, payload)))
+		return JOSE_MALFORMED;
+	return JOSE_OK;
+}
+
+/*
+ * The one key of the set that fits; NULL when none or more than one does. Keys are
+ * never tried one after another: then a token could be accepted under a key that it
+ * does not name.
+ */
+static const JoseKey *
+choose_key(const JwsToken *token, const JoseKeySet *set)
+{
+	const JoseKey *chosen = NULL;
+
+	for (int i = 0; i < jose_keyset_size(set); i++)
+	{
+		const JoseKey *key = jose_keyset_key(set, i);
+
+		if ((key->verifies & token->algorithm) == 0)
+			continue;
+		if (token->kid != NULL && (key->kid == NULL || strcmp(key->kid, token->kid) != 0))
+			continue;
+		if (chosen != NULL)
+			return NULL;
+		chosen = key;
+	}
+	return chosen;
+}
+
+JoseStatus
+jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms, const JoseKey **key)
+{
+	const JoseAlgorithm *alg;
+	const JoseKey *chosen;
+	int index = jose_algorithm_index(token->algorithm);
+
+	if (key != NULL)
+		*key = NULL;
+	if (index < 0 || (token->algorithm & algorithms) == 0)
+		return JOSE_ALGORITHM;
+	alg = &jose_algorithms[index];
+	chosen = choose_key(token, set);
+	if (chosen == NULL)
+		return JOSE_KEY_NOT_FOUND;
+	if (!evp_verify(chosen,
+					alg,
+					token->signing_input,
+					token->signing_input_len,
+					token->signature,
+					token->signature_len))
+		return JOSE_SIGNATURE;
+	if (key != NULL)
+		*key = chosen;
+	return JOSE_OK;
+}
+
+JoseStatus
+jwt_payload(const JwsToken *token, Jsonb **claims)
+{
+	return parse_object(token->payload, token->payload_len, claims) ? JOSE_OK : JOSE_MALFORMED;
+}

@@ -1,0 +1,110 @@
+/*
+ * src/log_mask.c
+ *		Tokens out of sight.
+ *
+ * A token that stands in a statement would be written by log_statement, duration lines, the
+ * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
+ * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ.
+ * Such runs are masked, in the log and in what the client gets back. Needs the library in
+ * the backend: session_preload_libraries covers its first statement too.
+ */
+#include "postgres.h"
+
+#include "pgstat.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/elog.h"
+
+#include "compat.h"
+#include "log_mask.h"
+
+#define MASK "<token>"
+#define MARK "eyJ"
+
+static emit_log_hook_type next_emit_log_hook = NULL;
+
+static bool
+is_token_char(char c)
+{
+	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
+		   c == '_' || c == '.' || c == '=';
+}
+
+/* A masked copy in the given context; NULL when the text holds no token. */
+static char *
+masked(const char *text, MemoryContext context)
+{
+	const char *at;
+	char	   *copy;
+	char	   *out;
+
+	if (text == NULL || (at = strstr(text, MARK)) == NULL)
+		return NULL;
+	/* the mask is at most twice as long as the shortest run */
+	copy = out = MemoryContextAlloc(context, strlen(text) / strlen(MARK) * strlen(MASK) + strlen(text) + 1);
+	for (; at != NULL; at = strstr(text, MARK))
+	{
+		memcpy(out, text, at - text);
+		out += at - text;
+		memcpy(out, MASK, strlen(MASK));
+		out += strlen(MASK);
+		while (is_token_char(*at))
+			at++;
+		text = at;
+	}
+	strcpy(out, text);
+	return copy;
+}
+
+void
+log_mask_activity(void)
+{
+	char	   *text = masked(debug_query_string, CurrentMemoryContext);
+
+	if (text == NULL)
+		return;
+	pgstat_report_activity(STATE_RUNNING, text);
+	pfree(text);
+}
+
+static void
+mask_field(char **field, MemoryContext context)
+{
+	char	   *text = masked(*field, context);
+
+	/* the old text belongs to the context of the error */
+	if (text != NULL)
+		*field = text;
+}
+
+static void
+log_mask_emit(ErrorData *edata)
+{
+	/* edata's own context outlives the report and is reset after it */
+	mask_field(&edata->message, edata->assoc_context);
+	mask_field(&edata->detail, edata->assoc_context);
+	mask_field(&edata->detail_log, edata->assoc_context);
+	mask_field(&edata->hint, edata->assoc_context);
+	mask_field(&edata->context, edata->assoc_context);
+	mask_field(&edata->internalquery, edata->assoc_context);
+	if (debug_query_string != NULL && strstr(debug_query_string, MARK) != NULL)
+	{
+		edata->hide_stmt = true;
+		/* a typo never gets as far as login() */
+		if (edata->elevel >= ERROR)
+		{
+			char	   *text = masked(debug_query_string, edata->assoc_context);
+
+			pgstat_report_activity(STATE_RUNNING, text);
+		}
+	}
+	if (next_emit_log_hook)
+		next_emit_log_hook(edata);
+}
+
+void
+log_mask_init(void)
+{
+	next_emit_log_hook = emit_log_hook;
+	emit_log_hook = log_mask_emit;
+}

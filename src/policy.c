@@ -1,0 +1,356 @@
+/*
+ * src/policy.c
+ *		smart.row_policy(): the function that every policy calls.
+ *
+ * It asks the session and the decision, once a row. Per statement it keeps the table's
+ * options and what the session was when the statement began: a login inside a running
+ * statement shows no further rows.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "rewrite/rowsecurity.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "policy.h"
+#include "session.h"
+
+PG_FUNCTION_INFO_V1(smart_row_policy);
+
+/* Kept in fn_extra from the first row of a statement to its end. */
+typedef struct PolicyState
+{
+	AccessTable table;
+	AccessCommand command;
+	bool		check;			/* of a new row: raises instead of returning false */
+	Oid			patients_type;
+	uint64		epoch;
+	uint64		generation;		/* of the session at the first row; 0: nobody */
+	bool		changed;		/* by a login inside the statement: no more rows */
+	AccessRow	row;
+} PolicyState;
+
+void
+policy_raise_insufficient(const char *type, const char *letters)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			errmsg("insufficient scope"),
+			session_current() == NULL
+				? errdetail("Nobody is logged in.")
+				: (type ? errdetail("The session may not use \"%s\" on this %s.", letters, type)
+						: errdetail("The session may not use \"%s\" on this resource.", letters)),
+			errhidestmt(true),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "insufficient_scope"));
+}
+
+static JsonbValue *
+option(Jsonb *options, const char *name)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = strlen(name);
+	return findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
+}
+
+static char *
+option_text(Jsonb *options, const char *name)
+{
+	JsonbValue *value = option(options, name);
+
+	return value != NULL && value->type == jbvString
+			   ? pnstrdup(value->val.string.val, value->val.string.len)
+			   : NULL;
+}
+
+static bool
+option_bool(Jsonb *options, const char *name)
+{
+	JsonbValue *value = option(options, name);
+
+	return value != NULL && value->type == jbvBool && value->val.boolean;
+}
+
+void
+policy_options(Jsonb *options, AccessTable *table)
+{
+	char	   *version;
+	char	   *reading;
+	char	   *base_url;
+	JsonbValue *revision;
+
+	if (!JB_ROOT_IS_OBJECT(options))
+		elog(ERROR, "options of a smart_fhir policy are no object");
+	version = option_text(options, "fhir_version");
+	reading = option_text(options, "compartment");
+	revision = option(options, "revision");
+	if (version == NULL || !fhir_version_parse(version, &table->version) || reading == NULL ||
+		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
+		elog(ERROR, "options of a smart_fhir policy are incomplete");
+	if (revision == NULL || revision->type != jbvNumeric ||
+		DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(revision->val.numeric))) != fhir_revision)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("policy was made for another revision of the FHIR definitions"),
+				errhint("Run smart.protect() on the table again.")); 
+	table->reading = strcmp(reading, "full") == 0 ? FHIR_FULL : FHIR_SUBJECT;
+	table->shared = option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
+	if (option(options, "shared") == NULL)
+		table->shared = SHARED_DEFAULT;
+	table->has_patients = option_bool(options, "patients");
+	table->base_url.data = NULL;
+	table->base_url.len = 0;
+	base_url = option_text(options, "base_url");
+	if (base_url != NULL)
+	{
+		table->base_url.data = base_url;
+		table->base_url.len = strlen(base_url);
+	}
+}
+
+static void
+add_key(FhirKeys *keys, const char *data, int len)
+{
+	if (keys->n == keys->capacity)
+	{
+		FhirText   *more = palloc(sizeof(FhirText) * keys->capacity * 2);
+
+		memcpy(more, keys->keys, sizeof(FhirText) * keys->n);
+		if (keys->keys != keys->fixed)
+			pfree(keys->keys);
+		keys->keys = more;
+		keys->capacity *= 2;
+	}
+	keys->keys[keys->n].data = data;
+	keys->keys[keys->n].len = len;
+	keys->n++;
+}
+
+/* A stored key is `Patient/<id>` or a bare id; what row_patients() gives is a key already. */
+static void
+add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
+{
+	const char *data;
+	int			len;
+	text	   *stored;
+
+	if (type == UUIDOID)
+	{
+		data = DatumGetCString(DirectFunctionCall1(uuid_out, value));
+		add_key(keys, data, strlen(data));
+		return;
+	}
+	stored = DatumGetTextPP(value);
+	data = VARDATA_ANY(stored);
+	len = VARSIZE_ANY_EXHDR(stored);
+	if (table->has_patients)
+	{
+		if (len > 8 && memcmp(data, "Patient/", 8) == 0)
+		{
+			data += 8;
+			len -= 8;
+		}
+		if (!fhir_id_is_valid(data, len))
+			return;
+	}
+	add_key(keys, data, len);
+}
+
+void
+policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
+{
+	FhirKeys   *keys = table->has_patients ? &row->patients : &row->members;
+	Oid			element = get_element_type(type);
+
+	if (!table->has_patients)
+	{
+		row->has_members = true;
+		if (table->reading == FHIR_SUBJECT)
+		{
+			keys = &row->subjects;
+			row->has_subjects = true;
+		}
+	}
+	row->uuid_keys = type == UUIDOID || element == UUIDOID;
+	if (isnull)
+		return;
+	if (OidIsValid(element))
+	{
+		ArrayType  *array = DatumGetArrayTypeP(value);
+		int16		typlen;
+		bool		byval;
+		char		align;
+		Datum	   *elements;
+		bool	   *nulls;
+		int			n;
+
+		get_typlenbyvalalign(element, &typlen, &byval, &align);
+		deconstruct_array(array, element, typlen, byval, align, &elements, &nulls, &n);
+		for (int i = 0; i < n; i++)
+			if (!nulls[i])
+				add_stored_key(keys, table, elements[i], element);
+	}
+	else
+		add_stored_key(keys, table, value, type);
+}
+
+static bool
+key_type_is_supported(Oid type)
+{
+	Oid			element = get_element_type(type);
+
+	if (OidIsValid(element))
+		type = element;
+	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
+}
+
+static AccessCommand
+parse_command(const char *name, bool *check)
+{
+	*check = false;
+	if (strcmp(name, "SELECT") == 0)
+		return COMMAND_SELECT;
+	if (strcmp(name, "INSERT CHECK") == 0)
+	{
+		*check = true;
+		return COMMAND_INSERT;
+	}
+	if (strcmp(name, "UPDATE") == 0)
+		return COMMAND_UPDATE;
+	if (strcmp(name, "UPDATE CHECK") == 0)
+	{
+		*check = true;
+		return COMMAND_UPDATE;
+	}
+	if (strcmp(name, "DELETE") == 0)
+		return COMMAND_DELETE;
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("invalid value for parameter \"%s\"", "command"));
+}
+
+static PolicyState *
+policy_state(FunctionCallInfo fcinfo)
+{
+	PolicyState *state = fcinfo->flinfo->fn_extra;
+	MemoryContext old;
+	char	   *command;
+
+	if (state != NULL)
+	{
+		if (state->epoch != session_epoch())
+		{
+			state->epoch = session_epoch();
+			if (state->generation != session_generation())
+				state->changed = true;
+		}
+		return state;
+	}
+	/* the first row of a statement whose plan the guard did not mark */
+	(void) session_checked();
+	if (PG_ARGISNULL(POLICY_COMMAND) || PG_ARGISNULL(POLICY_OPTIONS))
+		ereport(ERROR,
+				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				errmsg("command and options of smart.row_policy() must not be null"));
+	command = text_to_cstring(PG_GETARG_TEXT_PP(POLICY_COMMAND));
+	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	state = palloc0(sizeof(PolicyState));
+	state->command = parse_command(command, &state->check);
+	state->patients_type = get_fn_expr_argtype(fcinfo->flinfo, POLICY_PATIENTS);
+	if (!OidIsValid(state->patients_type))
+		state->patients_type = UNKNOWNOID;
+	else
+		state->patients_type = getBaseType(state->patients_type);
+	policy_options(PG_GETARG_JSONB_P(POLICY_OPTIONS), &state->table);
+	MemoryContextSwitchTo(old);
+	if (!PG_ARGISNULL(POLICY_PATIENTS) && !key_type_is_supported(state->patients_type))
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("patients of a row must be text or uuid, or an array of them"));
+	state->epoch = session_epoch();
+	state->generation = session_generation();
+	fcinfo->flinfo->fn_extra = state;
+	return state;
+}
+
+static FhirText
+text_arg(FunctionCallInfo fcinfo, int arg)
+{
+	FhirText	result = {NULL, 0};
+
+	if (!PG_ARGISNULL(arg))
+	{
+		text	   *value = PG_GETARG_TEXT_PP(arg);
+
+		result.data = VARDATA_ANY(value);
+		result.len = VARSIZE_ANY_EXHDR(value);
+	}
+	return result;
+}
+
+Datum
+smart_row_policy(PG_FUNCTION_ARGS)
+{
+	PolicyState *state = policy_state(fcinfo);
+	const Session *session = session_current();
+	bool		allowed = false;
+
+	if (session != NULL && !state->changed && !PG_ARGISNULL(POLICY_RESOURCE))
+	{
+		AccessRow  *row = &state->row;
+
+		access_row_init(row);
+		row->valid = fhir_resource_init(&row->resource,
+										&PG_GETARG_JSONB_P(POLICY_RESOURCE)->root,
+										state->table.version,
+										text_arg(fcinfo, POLICY_TYPE),
+										text_arg(fcinfo, POLICY_ID),
+										state->table.base_url);
+		if (row->valid)
+		{
+			policy_keys(row,
+						&state->table,
+						PG_GETARG_DATUM(POLICY_PATIENTS),
+						PG_ARGISNULL(POLICY_PATIENTS),
+						state->patients_type);
+			allowed = access_permits_command(session, &state->table, row, state->command);
+		}
+		access_row_reset(row);
+	}
+	if (!allowed && state->check)
+		policy_raise_insufficient(NULL, state->command == COMMAND_INSERT ? "c" : "u");
+	PG_RETURN_BOOL(allowed);
+}
+
+FuncExpr *
+policy_call_of(Relation rel)
+{
+	ListCell   *cell;
+
+	if (!rel->rd_rel->relrowsecurity || rel->rd_rsdesc == NULL)
+		return NULL;
+	foreach (cell, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(cell);
+		FuncExpr   *call = (FuncExpr *) policy->qual;
+		char	   *name;
+		char	   *schema;
+
+		if (policy->polcmd != ACL_SELECT_CHR || call == NULL || !IsA(call, FuncExpr) ||
+			list_length(call->args) != POLICY_N_ARGS)
+			continue;
+		name = get_func_name(call->funcid);
+		schema = get_namespace_name(get_func_namespace(call->funcid));
+		if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+			return call;
+	}
+	return NULL;
+}

@@ -1,0 +1,48 @@
+/*
+ * src/policy.h
+ *		What smart.protect() wrote into a table's policies, read back.
+ */
+#ifndef SMART_FHIR_POLICY_H
+#define SMART_FHIR_POLICY_H
+
+#include "nodes/primnodes.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+
+#include "access.h"
+#include "compat.h"
+
+/* Arguments of smart.row_policy(). */
+enum
+{
+	POLICY_COMMAND,
+	POLICY_PATIENTS,
+	POLICY_RESOURCE,
+	POLICY_TYPE,
+	POLICY_ID,
+	POLICY_OPTIONS,
+	POLICY_N_ARGS
+};
+
+/*
+ * The call of smart.row_policy() in the SELECT policy of a relation, or NULL when it is not
+ * protected. Points into the relcache: copy it, or keep the relation open.
+ */
+extern FuncExpr *policy_call_of(Relation rel);
+
+/*
+ * Options that a policy carries, as AccessTable; raises 55000 when they were made for other
+ * generated tables than these. Texts are copied to CurrentMemoryContext.
+ */
+extern void policy_options(Jsonb *options, AccessTable *table);
+
+/* Put a patients argument (text, text[], uuid or uuid[]) into row->patients or row->members. */
+extern void policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type);
+
+/* src/policy_fold.c */
+extern void policy_fold_init(void);
+
+/* Error 42501 "insufficient scope" (RFC 6750 insufficient_scope). type may be NULL. */
+extern void policy_raise_insufficient(const char *type, const char *letters) pg_attribute_noreturn();
+
+#endif							/* SMART_FHIR_POLICY_H */

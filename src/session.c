@@ -1,0 +1,368 @@
+/*
+ * src/session.c
+ *		The setting that carries the session, and who may change it.
+ *
+ * smart_fhir.session is PGC_SUSET, and its check hook takes a non-empty value only while
+ * session_set() runs or a parallel worker starts: so neither SET, ALTER ROLE, ALTER SYSTEM,
+ * GRANT SET ON PARAMETER nor a superuser's definer function can forge one. The hook turns the
+ * text into a Session that the GUC machinery keeps ("extra"); the assign hook only stores the
+ * pointer, so ROLLBACK, ROLLBACK TO and the end of SET LOCAL bring back the right one.
+ *
+ * Narrowing must outlive a rollback: a logout or a refused login that was rolled back would
+ * bring the old value back. So each session has a generation, and session_floor, which no
+ * rollback lowers, is raised to the newest generation by both: what is at or below it is no
+ * session. Parallel workers do not know the floor; session_clear_dead_value() empties the
+ * setting before any start.
+ *
+ * Knows nothing of tokens, rows or policies.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "session.h"
+
+#define SESSION_SETTING "smart_fhir.session"
+
+/* smart_fhir.session: set by smart.login() alone; empty means nobody is logged in. */
+static char *guc_session = NULL;
+
+static void (*on_change)(const Session *session) = NULL;
+static const Session *assigned = NULL;	/* what the setting holds, dead or alive */
+static const Session *offered = NULL;	/* non-NULL only inside session_set() */
+static uint64 last_generation = 0;
+static uint64 session_floor = 0;
+static uint64 epoch = 1;
+
+/* The issuer check is repeated only when smart.issuer changed. */
+static uint64 vouched_issuer_epoch = 0;
+static uint64 vouched_generation = 0;
+
+/*
+ * A setting's value is a C string, a Session is full of zero bytes: consistent overhead byte
+ * stuffing (COBS) takes them out at the cost of one byte in 254.
+ */
+static char *
+session_encode(const Session *session)
+{
+	const unsigned char *in = (const unsigned char *) session;
+	int			n = session->size;
+	unsigned char *out = palloc(n + n / 254 + 2);
+	unsigned char *start = out;
+	int			i = 0;
+
+	for (;;)
+	{
+		int			run = 0;
+
+		while (i + run < n && run < 254 && in[i + run] != 0)
+			run++;
+		*out++ = run + 1;
+		memcpy(out, in + i, run);
+		out += run;
+		i += run;
+		if (run < 254)
+		{
+			/* the zero byte that ended the run is implied; the last one is not there */
+			if (i >= n)
+				break;
+			i++;
+		}
+		else if (i >= n)
+			break;
+	}
+	*out = 0;
+	return (char *) start;
+}
+
+/* The inverse, into a new GUC allocation; NULL when the text is no session. */
+static Session *
+session_decode(const char *text)
+{
+	const unsigned char *in = (const unsigned char *) text;
+	size_t		len = strlen(text);
+	unsigned char *out = guc_extra_alloc(len + 1);
+	size_t		n = 0;
+	Session    *session = (Session *) out;
+
+	if (out == NULL)
+		return NULL;
+	while (*in)
+	{
+		int			run = *in++ - 1;
+
+		if ((size_t) run > len - (in - (const unsigned char *) text))
+			goto invalid;
+		memcpy(out + n, in, run);
+		n += run;
+		in += run;
+		if (run < 254 && *in)
+			out[n++] = 0;
+	}
+	if (n < sizeof(Session) || session->magic != SESSION_MAGIC || session->size != (int32) n)
+		goto invalid;
+	return session;
+invalid:
+	guc_extra_free(out);
+	return NULL;
+}
+
+static bool
+session_check_hook(char **newval, void **extra, GucSource source)
+{
+	Session    *copy;
+
+	if (*newval == NULL || **newval == '\0')
+	{
+		*extra = NULL;
+		return true;
+	}
+	if (offered != NULL)
+	{
+		copy = guc_extra_alloc(offered->size);
+		if (copy == NULL)
+			return false;
+		memcpy(copy, offered, offered->size);
+	}
+	else if (InitializingParallelWorker)
+	{
+		copy = session_decode(*newval);
+		if (copy == NULL)
+			return false;
+	}
+	else
+	{
+		GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+		GUC_check_errmsg("parameter \"%s\" cannot be set", SESSION_SETTING);
+		GUC_check_errhint("Log in with smart.login().");
+		return false;
+	}
+	*extra = copy;
+	return true;
+}
+
+static void
+session_assign_hook(const char *newval, void *extra)
+{
+	assigned = extra;
+	epoch++;
+	if (on_change != NULL)
+		on_change(session_current());
+}
+
+static const char *
+session_show_hook(void)
+{
+	return session_current() != NULL ? "<hidden>" : "";
+}
+
+void
+session_init(void)
+{
+	DefineCustomStringVariable(SESSION_SETTING,
+							   "Holds the verified token's session.",
+							   "Only smart.login() and smart.assume() give it a value. Reset ends the session.",
+							   &guc_session,
+							   "",
+							   PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
+							   session_check_hook,
+							   session_assign_hook,
+							   session_show_hook);
+}
+
+void
+session_on_change(void (*callback)(const Session *session))
+{
+	on_change = callback;
+}
+
+const Session *
+session_current(void)
+{
+	if (assigned == NULL || assigned->generation <= session_floor)
+		return NULL;
+	return assigned;
+}
+
+uint64
+session_generation(void)
+{
+	const Session *session = session_current();
+
+	return session ? session->generation : 0;
+}
+
+uint64
+session_epoch(void)
+{
+	return epoch;
+}
+
+uint64
+session_next_generation(void)
+{
+	return ++last_generation;
+}
+
+uint64
+session_raise_floor(void)
+{
+	uint64		former = session_floor;
+
+	session_floor = last_generation;
+	epoch++;
+	return former;
+}
+
+void
+session_restore_floor(uint64 floor)
+{
+	session_floor = floor;
+	epoch++;
+}
+
+void
+session_set(Session *session, bool local)
+{
+	char	   *text;
+
+	Assert(session->generation > session_floor);
+	text = session_encode(session);
+	offered = session;
+	PG_TRY();
+	{
+		(void) set_config_option(SESSION_SETTING,
+								 text,
+								 PGC_SUSET,
+								 PGC_S_SESSION,
+								 local ? GUC_ACTION_LOCAL : GUC_ACTION_SET,
+								 true,
+								 0,
+								 false);
+	}
+	PG_FINALLY();
+	{
+		offered = NULL;
+	}
+	PG_END_TRY();
+	pfree(text);
+}
+
+void
+session_end(void)
+{
+	(void) session_raise_floor();
+	session_clear_dead_value();
+}
+
+void
+session_clear_dead_value(void)
+{
+	if (assigned == NULL || session_current() != NULL || IsInParallelMode())
+		return;
+	(void) set_config_option(SESSION_SETTING, "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+}
+
+/*
+ * Has the issuer, or the key that signed, gone? Asked again only after smart.issuer may have
+ * changed.
+ */
+static JoseStatus
+session_vouched(const Session *session)
+{
+	uint64		now = issuer_epoch();
+	const Issuer *issuer;
+	const char *thumbprint = session_text(session, session->key_thumbprint);
+
+	if (now == vouched_issuer_epoch && session->generation == vouched_generation)
+		return JOSE_OK;
+	issuer = issuer_lookup(session_text(session, session->issuer));
+	if (issuer == NULL)
+		return JOSE_UNKNOWN_ISSUER;
+	if (thumbprint != NULL &&
+		(issuer->keys == NULL || !jose_keyset_has_thumbprint(issuer->keys, thumbprint)))
+		return JOSE_REVOKED;
+	vouched_issuer_epoch = now;
+	vouched_generation = session->generation;
+	return JOSE_OK;
+}
+
+JoseStatus
+session_status(const Session *session)
+{
+	/* A worker runs part of a statement that its leader let pass; that one may finish. */
+	if (IsParallelWorker())
+		return JOSE_OK;
+	if (session->ends_at != DT_NOEND && GetCurrentTimestamp() >= session->ends_at)
+		return JOSE_EXPIRED;
+	return session_vouched(session);
+}
+
+const Session *
+session_checked(void)
+{
+	const Session *session = session_current();
+	JoseStatus	status;
+
+	if (session == NULL)
+		return NULL;
+	status = session_status(session);
+	if (status != JOSE_OK)
+		jose_raise(status);
+	return session;
+}
+
+const Session *
+session_usable(void)
+{
+	const Session *session = session_current();
+
+	return session != NULL && session_status(session) == JOSE_OK ? session : NULL;
+}
+
+static const struct
+{
+	const char *name;
+	SessionInteraction interaction;
+}			interactions[] = {
+	{"read", INTERACTION_READ},
+	{"vread", INTERACTION_READ},
+	{"history", INTERACTION_READ},
+	{"search", INTERACTION_SEARCH},
+	{"create", INTERACTION_CREATE},
+	{"update", INTERACTION_UPDATE},
+	{"patch", INTERACTION_UPDATE},
+	{"delete", INTERACTION_DELETE},
+};
+
+bool
+session_interaction_parse(const char *name, int32 *interaction, int32 *name_index)
+{
+	*interaction = INTERACTION_NONE;
+	*name_index = 0;
+	if (name == NULL)
+		return true;
+	for (size_t i = 0; i < lengthof(interactions); i++)
+	{
+		if (strcmp(name, interactions[i].name) == 0)
+		{
+			*interaction = interactions[i].interaction;
+			*name_index = i + 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *
+session_interaction_name(int32 name_index)
+{
+	return name_index == 0 ? NULL : interactions[name_index - 1].name;
+}

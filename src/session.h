@@ -1,0 +1,123 @@
+/*
+ * src/session.h
+ *		Who is logged in: the compiled context of one verified token.
+ *
+ * The session travels in the setting smart_fhir.session, so SET LOCAL semantics, savepoints
+ * and parallel workers come from PostgreSQL; only this layer can give it a value.
+ */
+#ifndef SMART_FHIR_SESSION_H
+#define SMART_FHIR_SESSION_H
+
+#include "utils/jsonb.h"
+
+#include "issuer.h"
+#include "jose.h"
+#include "session_data.h"
+
+/* The session in force, expired and revoked ones too, or NULL. No check, no error. */
+extern const Session *session_current(void);
+/* Its generation; 0 without a session. */
+extern uint64 session_generation(void);
+/* Changes with every change of the session, of its interaction, and with rollbacks. */
+extern uint64 session_epoch(void);
+
+/*
+ * Why the session may not be used now: JOSE_OK, JOSE_EXPIRED, JOSE_UNKNOWN_ISSUER or
+ * JOSE_REVOKED. Reads the clock, and the issuer when smart.issuer changed.
+ */
+extern JoseStatus session_status(const Session *session);
+/* session_current(), after raising 28000 when it is expired or revoked. NULL without one. */
+extern const Session *session_checked(void);
+/* session_current() when it is usable, else NULL; raises nothing. */
+extern const Session *session_usable(void);
+
+/* Put a session in force (copied). Only src/session_login.c calls it. */
+extern void session_set(Session *session, bool local);
+/* End what is there, beyond the reach of any rollback. */
+extern void session_end(void);
+/* The value that a rolled-back narrowing left behind must not reach parallel workers. */
+extern void session_clear_dead_value(void);
+/* While true every session is dead; returns the former floor for session_unfloor(). */
+extern uint64 session_raise_floor(void);
+extern void session_restore_floor(uint64 floor);
+/* A new value above the floor. */
+extern uint64 session_next_generation(void);
+
+/*
+ * Interaction and index of its name, for Session; false for an unknown name. NULL is
+ * INTERACTION_NONE.
+ */
+extern bool session_interaction_parse(const char *name, int32 *interaction, int32 *name_index);
+extern const char *session_interaction_name(int32 name_index);
+
+/* Called whenever another session comes in force or none is left (NULL). No catalog access. */
+extern void session_on_change(void (*callback)(const Session *session));
+
+extern void session_init(void);
+
+/* ---- src/session_build.c ---- */
+
+typedef struct SessionSource
+{
+	const Issuer *issuer;
+	Jsonb	   *claims;
+	JwtTimes	times;
+	const char *key_thumbprint; /* NULL: assumed */
+	uint64		issuer_epoch;	/* before the issuer was looked up */
+} SessionSource;
+
+/*
+ * Claims and issuer options to a session (palloc'd, generation 0). Raises 28000 for claims
+ * that contradict each other and when a context function of the issuer fails.
+ */
+extern Session *session_build(const SessionSource *source);
+
+/* ---- src/session_cursor.c ---- */
+
+/* Are WITH HOLD cursors open in this backend? */
+extern bool session_has_held_cursor(void);
+/* src/guard.c saw DECLARE ... WITH HOLD. */
+extern void session_note_held_cursor(void);
+
+/* ---- src/session_verify.c ---- */
+
+/* Verify a token against its issuer's rules; *source gets what session_build() needs. */
+extern JoseStatus session_verify_token(const char *token, size_t len, SessionSource *source);
+/* The rules that smart.assume() applies to claims that somebody else has verified. */
+extern JoseStatus session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSource *source);
+
+/* ---- src/session_cache.c ---- */
+
+#define SESSION_DIGEST_LENGTH 32
+extern void session_digest(const char *token, size_t len, unsigned char *digest);
+/* A session built earlier from the same token, if its issuer is unchanged and its time has
+ * come and not passed; a palloc'd copy. */
+extern Session *session_cache_find(const unsigned char *digest);
+extern void session_cache_store(const unsigned char *digest, const SessionSource *source, const Session *session);
+extern void session_cache_init(void);
+
+/* ---- src/session_claims.c ---- */
+
+/* What the claims say, after the issuer's claim_map and preset. All palloc'd. */
+typedef struct SessionClaims
+{
+	char	   *scope;			/* one string, tokens by spaces; "" when absent */
+	bool		scope_malformed;
+	int			n_patients;
+	char	  **patients;		/* distinct valid ids */
+	char	   *encounter;
+	char	   *fhir_user;
+	char	   *client_id;
+	char	   *subject;
+	char	   *jti;
+	int			n_audience;
+	char	  **audience;
+} SessionClaims;
+
+extern JoseStatus session_claims_read(const Issuer *issuer, Jsonb *claims, SessionClaims *out);
+/* A top-level member as string, NULL when it is absent or no string. */
+extern char *session_claim_string(Jsonb *claims, const char *name);
+extern bool session_claim_exists(Jsonb *claims, const char *name);
+extern bool session_claim_is_true(Jsonb *claims, const char *name);
+
+#endif							/* SMART_FHIR_SESSION_H */

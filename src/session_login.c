@@ -1,0 +1,234 @@
+/*
+ * src/session_login.c
+ *		smart.login(), assume(), set_interaction(), logout().
+ *
+ * A login that is refused, for whatever reason, also ends the session that was there: the
+ * floor is raised first and lowered again only after the new session is in force.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "tcop/pquery.h"
+#include "utils/builtins.h"
+#include "utils/portal.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "log_mask.h"
+#include "session.h"
+
+PG_FUNCTION_INFO_V1(smart_login);
+PG_FUNCTION_INFO_V1(smart_assume);
+PG_FUNCTION_INFO_V1(smart_set_interaction);
+PG_FUNCTION_INFO_V1(smart_logout);
+
+static bool login_running = false;
+
+/* As SET LOCAL outside a transaction: the session would be gone at once. */
+static void
+warn_outside_transaction(const char *function)
+{
+	if (IsTransactionBlock() || IsSubTransaction())
+		return;
+#ifdef XACT_FLAGS_PIPELINING
+	if (MyXactFlags & XACT_FLAGS_PIPELINING)
+		return;
+#endif
+	/* a DO block or a procedure goes on in the same transaction */
+	if (ActivePortal != NULL && ActivePortal->commandTag != CMDTAG_SELECT)
+		return;
+	ereport(WARNING,
+			errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
+			errmsg("%s can only be used in transaction blocks", function),
+			errdetail("The session ends with this statement."),
+			errhint("Start with BEGIN, or pass local => false."),
+			errhidestmt(true));
+}
+
+static void
+parse_interaction(FunctionCallInfo fcinfo, int arg, int32 *interaction, int32 *name)
+{
+	char	   *given = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+
+	if (!session_interaction_parse(given, interaction, name))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid value for parameter \"%s\"", "interaction"),
+				errhint("Valid values are read, vread, history, search, create, update, patch, delete and NULL."),
+				errhidestmt(true),
+				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
+}
+
+/* Everything that both ways of logging in check before they look at their input. */
+static void
+begin_login(void)
+{
+	if (login_running)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("a login is already running"),
+				errdetail("A context function of an issuer cannot log in."),
+				errhidestmt(true));
+	if (session_has_held_cursor())
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("cannot log in while a cursor WITH HOLD is open"),
+				errdetail("Its stored rows belong to an earlier session."),
+				errhint("Close it, or use DISCARD ALL when a connection goes back to its pool."),
+				errhidestmt(true),
+				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+				err_generic_string(PG_DIAG_CONSTRAINT_NAME, jose_status_code(JOSE_HELD_CURSOR)));
+}
+
+static void
+put_in_force(Session *session, bool local, int32 interaction, int32 name, uint64 floor)
+{
+	session->generation = session_next_generation();
+	session->interaction = interaction;
+	session->interaction_name = name;
+	/* what never expires must not outlive the transaction */
+	session_set(session, local || session->ends_at == DT_NOEND);
+	session_restore_floor(floor);
+}
+
+/* Verify and build, with the issuer cache held while context functions may run queries. */
+static Session *
+session_from_token(const char *token, size_t len, const unsigned char *digest)
+{
+	SessionSource source = {0};
+	Session    *volatile session = NULL;
+	volatile JoseStatus status;
+
+	source.issuer_epoch = issuer_epoch();
+	issuer_hold();
+	login_running = true;
+	PG_TRY();
+	{
+		status = session_verify_token(token, len, &source);
+		if (status == JOSE_OK)
+		{
+			session = session_build(&source);
+			session_cache_store(digest, &source, session);
+		}
+	}
+	PG_FINALLY();
+	{
+		login_running = false;
+		issuer_release();
+	}
+	PG_END_TRY();
+	if (status != JOSE_OK)
+		jose_raise(status);
+	return session;
+}
+
+Datum
+smart_login(PG_FUNCTION_ARGS)
+{
+	bool		local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+	uint64		floor = session_raise_floor();
+	unsigned char digest[SESSION_DIGEST_LENGTH];
+	int32		interaction;
+	int32		name;
+	text	   *token;
+	Session    *session;
+
+	log_mask_activity();
+	begin_login();
+	parse_interaction(fcinfo, 2, &interaction, &name);
+	if (PG_ARGISNULL(0))
+		jose_raise(JOSE_MALFORMED);
+	/* look at the size before anything is decompressed or copied */
+	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) > JOSE_MAX_TOKEN_BYTES + VARHDRSZ)
+		jose_raise(JOSE_TOO_LARGE);
+	token = PG_GETARG_TEXT_PP(0);
+	session_digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
+	session = session_cache_find(digest);
+	if (session == NULL)
+		session = session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
+	put_in_force(session, local, interaction, name, floor);
+	if (local)
+		warn_outside_transaction("smart.login()");
+	PG_RETURN_VOID();
+}
+
+Datum
+smart_assume(PG_FUNCTION_ARGS)
+{
+	bool		local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
+	uint64		floor = session_raise_floor();
+	SessionSource source = {0};
+	Session    *volatile session = NULL;
+	volatile JoseStatus status;
+	int32		interaction;
+	int32		name;
+
+	log_mask_activity();
+	begin_login();
+	parse_interaction(fcinfo, 3, &interaction, &name);
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		jose_raise(JOSE_MALFORMED);
+	source.issuer_epoch = issuer_epoch();
+	issuer_hold();
+	login_running = true;
+	PG_TRY();
+	{
+		const Issuer *issuer = issuer_lookup(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+
+		status = issuer == NULL ? JOSE_UNKNOWN_ISSUER
+								: session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source);
+		if (status == JOSE_OK)
+			session = session_build(&source);
+	}
+	PG_FINALLY();
+	{
+		login_running = false;
+		issuer_release();
+	}
+	PG_END_TRY();
+	if (status != JOSE_OK)
+		jose_raise(status);
+	put_in_force(session, local, interaction, name, floor);
+	if (local || session->ends_at == DT_NOEND)
+		warn_outside_transaction("smart.assume()");
+	PG_RETURN_VOID();
+}
+
+/*
+ * The same session with another interaction. It keeps its generation, so cursors stay with
+ * it, and its scope: the setting is changed as SET LOCAL would.
+ */
+Datum
+smart_set_interaction(PG_FUNCTION_ARGS)
+{
+	const Session *session = session_checked();
+	Session    *copy;
+	int32		interaction;
+	int32		name;
+
+	parse_interaction(fcinfo, 0, &interaction, &name);
+	if (session == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("nobody is logged in"),
+				errhint("Call smart.login() first."),
+				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "no_session"));
+	copy = palloc(session->size);
+	memcpy(copy, session, session->size);
+	copy->interaction = interaction;
+	copy->interaction_name = name;
+	session_set(copy, true);
+	PG_RETURN_VOID();
+}
+
+Datum
+smart_logout(PG_FUNCTION_ARGS)
+{
+	session_end();
+	PG_RETURN_VOID();
+}

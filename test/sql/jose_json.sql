@@ -1,0 +1,38 @@
+-- Header and payload are read strictly: one spelling, valid UTF-8, no member twice, nothing that jsonb
+-- would refuse with an error of its own or drop silently.
+CREATE FUNCTION pg_temp.b64(t bytea) RETURNS text LANGUAGE sql AS
+	$$SELECT translate(encode(t, 'base64'), E'+/=\n', '-_')$$;
+CREATE FUNCTION pg_temp.payload(t bytea) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN left(smart.jwt_payload('e30.' || pg_temp.b64(t) || '.AA')::text, 60);
+EXCEPTION WHEN invalid_authorization_specification THEN
+	RETURN 'refused';
+END $$;
+SELECT n, json, pg_temp.payload(convert_to(json, 'UTF8')) FROM (VALUES
+	(1, '{}'), (2, ' { "a" : 1 } '), (3, ''), (4, '{'), (5, '[]'), (6, '"x"'), (7, 'null'), (8, '{} x'), (9, '{"a":1,}'), (10, '{"a" 1}'),
+	(11, '{a:1}'), (12, '{"a":1,"a":1}'), (13, '{"a":1,"\u0061":2}'), (14, '{"a":{"b":1,"b":2}}'), (15, '{"a":[{"b":1},{"b":2}]}'),
+	(16, '{"a":1,"A":2}'), (17, '{"":1,"":2}'), (18, '{"\ud83d\ude00":1,"😀":2}'), (19, '{"a":"\u0000"}'), (20, '{"a":"\ud800"}'), (21, '{"a":"\udc00x"}'),
+	(22, '{"a":"\ud800\u0041"}'), (23, '{"a":"\x"}'), (24, '{"a":"\u12"}'), (25, E'{"a":"\t"}'), (26, '{"a":"\t\/\"\\\b\f\n\r"}'),
+	(27, '{"a":01}'), (28, '{"a":+1}'), (29, '{"a":-0}'), (30, '{"a":1.}'), (31, '{"a":.5}'), (32, '{"a":1e}'), (33, '{"a":1E+2}'), (34, '{"a":-1.5e-3}'),
+	(35, '{"a":1e131070}'), (36, '{"a":1e131072}'), (37, '{"a":1e-16383}'), (38, '{"a":1e-16384}'), (39, '{"a":1e999999999999999999999}'), (40, '{"a":0e-99999}'),
+	(41, '{"a":NaN}'), (42, '{"a":tru}'), (43, '{"a":nullx}'), (44, E'{"a":1}\u00a0'), (45, '{"a":[1,]}'), (46, '{"a":[,1]}'), (47, '{"a":[1 2]}'), (48, '{"a":[}]'),
+	(49, '{/**/}'), (50, E'\ufeff{}')) AS c (n, json)
+ORDER BY n;
+-- Not UTF-8: a bare byte, overlong forms, a surrogate, beyond U+10FFFF, cut short, a NUL.
+SELECT n, pg_temp.payload('{"a":"' || bytes || '"}') FROM (VALUES
+	(1, '\xff'::bytea), (2, '\xc0af'), (3, '\xe080af'), (4, '\xeda080'), (5, '\xf4908080'), (6, '\xc3'), (7, '\x80'), (8, '\x00'), (9, '\xf48fbfbf'), (10, '\xc3a9'), (11, '\xf09f98')) AS c (n, bytes)
+ORDER BY n;
+-- A member twice among many, and many that differ, in reasonable time.
+SELECT pg_temp.payload(convert_to('{' || string_agg('"k' || i || '":0', ',') || ',"k17":0}', 'UTF8')) FROM generate_series(1, 3000) AS i;
+SELECT length(pg_temp.payload(convert_to('{' || string_agg('"k' || i || '":0', ',') || '}', 'UTF8'))) FROM generate_series(1, 3000) AS i;
+
+-- base64url: no padding, no white space, no other alphabet, no unused bits, no impossible length.
+CREATE FUNCTION pg_temp.look(t text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN smart.jwt_header(t);
+EXCEPTION WHEN invalid_authorization_specification THEN
+	RETURN 'refused';
+END $$;
+SELECT token, pg_temp.look(token) FROM (VALUES ('e30.e30.AA'), ('e30=.e30.AA'), (' e30.e30.AA'), (E'e30\n.e30.AA'), ('e31.e30.AA'), ('eyJhIjoxfQ.e30.AA'), ('eyJhIjoxfR.e30.AA'), ('e3.e30.AA'), ('e.e30.AA'),
+	('.e30.AA'), ('e30.e30.'), ('e30.e30'), ('e30'), (''), ('e30.e30.AA.AA'), ('e30.e30.AA.'), ('eyJhIjoiPj8_In0.e30.AA'), ('eyJhIjoiPj8/In0.e30.AA')) AS t (token)
+ORDER BY token COLLATE "C";
