@@ -67,9 +67,9 @@ if has sql 'test/sql/*.sql' || has isolation 'test/specs/*.spec'; then
     section 'isolation'
     regress isolation REGRESS=
   fi
-  if grep -qE 'TRAP:|PANIC:|terminated by signal' "$WORK/regress.log"; then
+  if grep -qE 'TRAP:|PANIC:|terminated by signal|runtime error:|terminating any other active' "$WORK/regress.log"; then
     say 'the server crashed:'
-    grep -nE 'TRAP:|PANIC:|terminated by signal' "$WORK/regress.log"
+    grep -nE 'TRAP:|PANIC:|terminated by signal|runtime error:|terminating any other active' "$WORK/regress.log"
     failed=$((failed + 1))
   fi
   cluster_stop regress || failed=$((failed + 1))
