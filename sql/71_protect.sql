@@ -35,19 +35,26 @@ COMMENT ON FUNCTION smart.expression_type(regclass, text) IS 'The (base) type of
 
 CREATE FUNCTION smart.protect_hazards(relation regclass) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('role %s holds %s', CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
-                string_agg(DISTINCT acl.privilege_type, ', ' ORDER BY acl.privilege_type))
-  FROM pg_class c,
+  WITH part AS (
+    SELECT c.oid, c.relowner, c.relacl, c.relkind, CASE WHEN c.oid <> relation THEN ' on partition ' || c.oid::regclass END AS place
+    FROM pg_class c WHERE c.oid = relation OR c.oid IN (SELECT t.relid FROM pg_partition_tree(relation) t))
+  SELECT format('role %s holds %s%s', CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
+                string_agg(DISTINCT acl.privilege_type, ', ' ORDER BY acl.privilege_type), c.place)
+  FROM part c,
        LATERAL (SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
                 UNION ALL
                 SELECT a.grantee, a.privilege_type FROM pg_attribute t, aclexplode(t.attacl) a
                 WHERE t.attrelid = c.oid AND NOT t.attisdropped) acl
-  WHERE c.oid = relation AND acl.grantee <> c.relowner
+  WHERE acl.grantee <> c.relowner
     AND acl.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES')
-  GROUP BY acl.grantee
+  GROUP BY acl.grantee, c.place
   UNION ALL
-  SELECT format('permissive policy "%s" would be OR-ed in', p.polname) FROM pg_policy p
-  WHERE p.polrelid = relation AND p.polpermissive AND NOT smart.is_own_policy(p.oid)
+  SELECT format('permissive policy "%s"%s would be OR-ed in', p.polname, c.place)
+  FROM pg_policy p JOIN part c ON c.oid = p.polrelid
+  WHERE p.polpermissive AND NOT smart.is_own_policy(p.oid)
+  UNION ALL
+  SELECT format('partition %s is a foreign table, which row-level security cannot cover', c.oid::regclass)
+  FROM part c WHERE c.relkind = 'f'
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION smart.protect_hazards(regclass) IS
@@ -110,8 +117,6 @@ DECLARE
   call text;
   part regclass;
   index_method text;
-  index_sql text;
-  index_name text;
   result text;
   done text[] := '{}';
 BEGIN
@@ -184,23 +189,18 @@ BEGIN
                          replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
                          replace(id_sql, '%', '%%'), replace(options::text, '%', '%%'));
 
-  FOR part IN SELECT relation UNION SELECT t.relid FROM pg_partition_tree(relation) t LOOP
+  FOR part IN SELECT x.relid FROM smart.table_and_partitions(relation) x LOOP
     PERFORM smart.write_policies(part, call);
     done := done || part::text;
   END LOOP;
 
   -- an index on what patients are compared with, where there is anything to compare
   IF patients IS NOT NULL OR resource_type IS NULL OR smart.in_compartment(resource_type, fhir_version) THEN
-    SELECT left(c.relname, 40) || '_smart_patients' INTO index_name FROM pg_class c WHERE c.oid = relation;
-    IF patients IS NULL OR NOT EXISTS (
-      SELECT FROM pg_index i WHERE i.indrelid = relation AND i.indisvalid
-        AND pg_get_indexdef(i.indexrelid, 1, false) = keys_sql AND i.indpred IS NULL) THEN
-      index_sql := format('ON %s USING %s (%s)', relation, index_method, '(' || keys_sql || ')');
+    IF NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND smart.is_patients_index(i.indexrelid, index_method)) THEN
       IF coalesce(index, true) THEN
-        PERFORM smart.make_index(relation, index_name, index_sql);
-        done := done || format('index %s', index_name);
+        done := done || format('index %s', smart.make_index(relation, index_method, '(' || keys_sql || ')'));
       ELSE
-        result := smart.index_statements(relation, index_name, index_method, '(' || keys_sql || ')');
+        result := smart.index_statements(relation, index_method, '(' || keys_sql || ')');
       END IF;
     END IF;
   END IF;
@@ -214,43 +214,75 @@ $$;
 COMMENT ON FUNCTION smart.protect IS
   'Puts a table of FHIR resources under row-level security: four ordinary policies, FORCE ROW LEVEL SECURITY, an index on the rows'' patients, a trigger against TRUNCATE; partitions too. Idempotent; the caller must own the table. Returns NULL, or with index => false the CREATE INDEX CONCURRENTLY statements to run. Errors: 22023 parameter, 42501 owner, 42809 no table, 55000 while other roles or policies would go round it (force => true overrides). doc/reference.md describes the parameters.';
 
-CREATE FUNCTION smart.make_index(relation regclass, name text, definition text) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION smart.table_and_partitions(relation regclass, OUT relid regclass) RETURNS SETOF regclass
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT c.oid::regclass
+  FROM pg_class c LEFT JOIN pg_partition_tree(relation) t ON t.relid = c.oid
+  WHERE (c.oid = relation OR t.relid IS NOT NULL) AND c.relkind <> 'f'
+  ORDER BY coalesce(t.level, 0), c.oid
+$$;
+COMMENT ON FUNCTION smart.table_and_partitions(regclass) IS
+  'The table, then its partitions, the upper ones first; without foreign tables.';
+
+CREATE FUNCTION smart.is_patients_index(index oid, method text) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam,
+      LATERAL (SELECT pg_get_indexdef(i.indexrelid, 1, false) AS definition, p.patients FROM smart.policy_info(i.indrelid::regclass) p) d
+    WHERE i.indexrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND a.amname = $2
+      -- an index definition has parentheses around what is not a bare function call
+      AND d.definition IN (d.patients, '(' || d.patients || ')'))
+$$;
+COMMENT ON FUNCTION smart.is_patients_index(oid, text) IS
+  'Is this a valid index, of the access method, whose first key is what the policies of its table compare?';
+
+CREATE FUNCTION smart.index_name(relation regclass) RETURNS text
+LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  old oid;
-  schema name;
-  min_messages text := current_setting('client_min_messages');
+  stem text;
+  schema oid;
+  n int := 0;
 BEGIN
-  SELECT i.indexrelid, n.nspname INTO old, schema
-  FROM pg_class t JOIN pg_namespace n ON n.oid = t.relnamespace
-  LEFT JOIN (pg_index i JOIN pg_class c ON c.oid = i.indexrelid AND c.relname = make_index.name) ON i.indrelid = t.oid
-  WHERE t.oid = relation;
-  -- the same definition: nothing to do
-  IF old IS NOT NULL THEN
-    PERFORM set_config('client_min_messages', 'warning', true);
-    EXECUTE format('CREATE TEMP TABLE smart_index_probe (LIKE %s)', relation);
-    EXECUTE format('CREATE INDEX smart_index_probe_index %s', regexp_replace(definition, '^ON \S+ ', 'ON pg_temp.smart_index_probe '));
-    IF EXISTS (SELECT FROM pg_index a, pg_index b
-               WHERE a.indexrelid = old AND a.indisvalid AND b.indexrelid = 'pg_temp.smart_index_probe_index'::regclass
-                 AND pg_get_expr(a.indexprs, a.indrelid) IS NOT DISTINCT FROM pg_get_expr(b.indexprs, b.indrelid)
-                 AND a.indclass = b.indclass) THEN
-      DROP TABLE pg_temp.smart_index_probe;
-      PERFORM set_config('client_min_messages', min_messages, true);
-      RETURN;
-    END IF;
-    DROP TABLE pg_temp.smart_index_probe;
-    EXECUTE format('DROP INDEX %I.%I', schema, name);
-    PERFORM set_config('client_min_messages', min_messages, true);
-  END IF;
-  EXECUTE format('CREATE INDEX %I %s', name, definition);
+  SELECT c.relname, c.relnamespace INTO stem, schema FROM pg_class c WHERE c.oid = relation;
+  -- names have at most 63 bytes
+  WHILE octet_length(stem) > 46 LOOP
+    stem := left(stem, -1);
+  END LOOP;
+  stem := stem || '_smart_patients';
+  WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = schema AND c.relname = stem || coalesce(nullif(n, 0)::text, '')
+                AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = relation)) LOOP
+    n := n + 1;
+  END LOOP;
+  RETURN stem || coalesce(nullif(n, 0)::text, '');
 END
 $$;
-COMMENT ON FUNCTION smart.make_index(regclass, text, text) IS 'Makes the index of smart.protect() unless it is there as it should be.';
+COMMENT ON FUNCTION smart.index_name(regclass) IS
+  'Name of the index that smart.protect() makes on a table: <table>_smart_patients, shortened, with a number when another relation has that name.';
 
-CREATE FUNCTION smart.index_statements(relation regclass, name text, method text, expression text) RETURNS text
+CREATE FUNCTION smart.make_index(relation regclass, method text, expression text) RETURNS text
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  name text := smart.index_name(relation);
+  schema name;
+BEGIN
+  -- one of another definition, or left invalid
+  SELECT n.nspname INTO schema
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE i.indrelid = relation AND c.relname = name;
+  IF FOUND THEN
+    EXECUTE format('DROP INDEX %I.%I', schema, name);
+  END IF;
+  EXECUTE format('CREATE INDEX %I ON %s USING %I (%s)', name, relation, method, expression);
+  RETURN name;
+END
+$$;
+COMMENT ON FUNCTION smart.make_index(regclass, text, text) IS 'Makes the index of smart.protect(), in place of one that does not fit; its name.';
+
+CREATE FUNCTION smart.index_statements(relation regclass, method text, expression text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   result text := '';
+  name text := smart.index_name(relation);
   part record;
 BEGIN
   IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) = 'r' THEN
@@ -259,13 +291,12 @@ BEGIN
   -- a partitioned index cannot be built concurrently: one index a partition, then ATTACH
   result := format(E'CREATE INDEX %I ON ONLY %s USING %s (%s);\n', name, relation, method, expression);
   FOR part IN
-    SELECT t.relid, t.parentrelid, t.isleaf, t.level, n.nspname, left(c.relname, 40) || '_smart_patients' AS index_name,
-           CASE WHEN t.parentrelid = relation THEN name
-                ELSE left(p.relname, 40) || '_smart_patients' END AS parent_name, pn.nspname AS parent_schema
+    SELECT t.relid, t.isleaf, n.nspname, smart.index_name(t.relid) AS index_name,
+           smart.index_name(t.parentrelid) AS parent_name, pn.nspname AS parent_schema
     FROM pg_partition_tree(relation) t
     JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_class p ON p.oid = t.parentrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-    WHERE t.relid <> relation ORDER BY t.level, t.relid
+    WHERE t.relid <> relation AND c.relkind <> 'f' ORDER BY t.level, t.relid
   LOOP
     result := result || format(E'CREATE INDEX %s%I ON %s%s USING %s (%s);\nALTER INDEX %I.%I ATTACH PARTITION %I.%I;\n',
       CASE WHEN part.isleaf THEN 'CONCURRENTLY ' ELSE '' END, part.index_name, CASE WHEN part.isleaf THEN '' ELSE 'ONLY ' END,
@@ -274,7 +305,7 @@ BEGIN
   RETURN rtrim(result, E'\n');
 END
 $$;
-COMMENT ON FUNCTION smart.index_statements(regclass, text, text, text) IS
+COMMENT ON FUNCTION smart.index_statements(regclass, text, text) IS
   'The statements that build the index of smart.protect() without blocking writers; run them one by one, outside a transaction.';
 
 CREATE FUNCTION smart.unprotect(relation regclass) RETURNS void
@@ -295,9 +326,14 @@ BEGIN
     PERFORM smart.protect_error('42501', format('must be owner of table %s', relation));
   ELSIF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND smart.is_own_policy(p.oid)) THEN
     PERFORM smart.protect_error('55000', format('relation %s is not protected', relation));
+  ELSIF EXISTS (SELECT FROM pg_partition_ancestors(relation) a JOIN pg_policy p ON p.polrelid = a.relid
+                WHERE a.relid <> relation AND smart.is_own_policy(p.oid)) THEN
+    PERFORM smart.protect_error('55000', format('%s is a partition of a protected table', relation), NULL,
+      'Detach it first, or unprotect the partitioned table.');
   END IF;
   PERFORM set_config('client_min_messages', 'warning', true);
-  FOR part IN SELECT relation UNION SELECT t.relid FROM pg_partition_tree(relation) t LOOP
+  -- upper tables first: the event trigger gives a partition what its table still has
+  FOR part IN SELECT x.relid FROM smart.table_and_partitions(relation) x LOOP
     FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
       EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, part);
     END LOOP;
@@ -309,7 +345,7 @@ BEGIN
   END LOOP;
   FOR schema, index_name IN
     SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indrelid = relation AND c.relname LIKE '%\_smart\_patients'
+    WHERE i.indrelid = relation AND c.relname ~ '_smart_patients[0-9]*$'
   LOOP
     EXECUTE format('DROP INDEX IF EXISTS %I.%I', schema, index_name);
   END LOOP;
@@ -343,10 +379,11 @@ CREATE VIEW smart.protected_table WITH (security_invoker = true) AS
   SELECT c.oid::pg_catalog.regclass AS relation, i.resource_type,
          pg_catalog.jsonb_build_object('resource', i.resource, 'patients', i.patients, 'type', i.type, 'id', i.id) AS columns,
          i.options,
-         (SELECT x.indexrelid::pg_catalog.regclass FROM pg_catalog.pg_index x
-          WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid
-            AND pg_catalog.pg_get_indexdef(x.indexrelid, 1, false) OPERATOR(pg_catalog.=) i.patients
-          ORDER BY x.indisvalid DESC, x.indexrelid LIMIT 1) AS index,
+         (SELECT x.indexrelid::pg_catalog.regclass
+          FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) x.indexrelid
+          JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) t.relam
+          WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid AND smart.is_patients_index(x.indexrelid, a.amname::pg_catalog.text)
+          ORDER BY x.indexrelid LIMIT 1) AS index,
          smart.protection_state(c.oid) AS state
   FROM pg_catalog.pg_class c, LATERAL smart.policy_info(c.oid::pg_catalog.regclass) i
   WHERE EXISTS (SELECT FROM pg_catalog.pg_policy p
@@ -374,6 +411,10 @@ BEGIN
     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
       AND (SELECT c.relkind FROM pg_class c WHERE c.oid = d.objid) IN ('r', 'p')
       AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.relid AND smart.is_own_policy(p.oid))
+      -- forced, with our trigger and without our policies: pg_restore is about to make them
+      AND NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
+                      WHERE c.oid = t.relid AND c.relforcerowsecurity
+                        AND g.tgfoid = 'smart.refuse_truncate()'::regprocedure)
   LOOP
     PERFORM smart.copy_policies(part.policy_relation::regclass, part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;
@@ -397,4 +438,5 @@ $$;
 COMMENT ON FUNCTION smart.copy_policies(regclass, regclass) IS 'Gives a partition the policies of its table.';
 
 CREATE EVENT TRIGGER smart_fhir_partitions ON ddl_command_end
-  WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE') EXECUTE FUNCTION smart.protect_new_partitions();
+  WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA') EXECUTE FUNCTION smart.protect_new_partitions();
+COMMENT ON EVENT TRIGGER smart_fhir_partitions IS 'Partitions made or attached later get the policies of their table.';
