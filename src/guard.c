@@ -42,10 +42,12 @@ typedef struct GuardedQuery
 static planner_hook_type next_planner_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
+static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
 static bool plan_has_policy = false;
 static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
+static GuardedQuery *running = NULL;	/* the innermost statement, when it is guarded */
 
 void
 guard_note_policy(void)
@@ -127,8 +129,8 @@ guard_executor_start(QueryDesc *query, int eflags)
 	}
 }
 
-static void
-check_still_ours(QueryDesc *query)
+static GuardedQuery *
+guarded_query(QueryDesc *query)
 {
 	dlist_iter	iter;
 
@@ -136,24 +138,90 @@ check_still_ours(QueryDesc *query)
 	{
 		GuardedQuery *entry = dlist_container(GuardedQuery, node, iter.cur);
 
-		if (entry->query != query)
-			continue;
-		(void) session_checked();
-		if (entry->generation != session_generation())
-			jose_raise(JOSE_SESSION_CHANGED);
-		break;
+		if (entry->query == query)
+			return entry;
 	}
+	return NULL;
+}
+
+bool
+guard_statement_generation(uint64 *generation)
+{
+	if (running == NULL)
+		return false;
+	*generation = running->generation;
+	return true;
+}
+
+static void
+run_next(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAM)
+{
+	if (next_executor_run_hook)
+		next_executor_run_hook(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	else
+		standard_ExecutorRun(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
 }
 
 static void
 guard_executor_run(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAM)
 {
-	if (!dlist_is_empty(&guarded_queries))
-		check_still_ours(query);
-	if (next_executor_run_hook)
-		next_executor_run_hook(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	GuardedQuery *outer = running;
+	GuardedQuery *entry;
+
+	if (dlist_is_empty(&guarded_queries))
+	{
+		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+		return;
+	}
+	entry = guarded_query(query);
+	if (entry != NULL)
+	{
+		(void) session_checked();
+		if (entry->generation != session_generation())
+			jose_raise(JOSE_SESSION_CHANGED);
+	}
+	PG_TRY();
+	{
+		running = entry;
+		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	}
+	PG_FINALLY();
+	{
+		running = outer;
+	}
+	PG_END_TRY();
+}
+
+static void
+finish_next(QueryDesc *query)
+{
+	if (next_executor_finish_hook)
+		next_executor_finish_hook(query);
 	else
-		standard_ExecutorRun(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+		standard_ExecutorFinish(query);
+}
+
+/* What is left of WITH queries that write runs here. */
+static void
+guard_executor_finish(QueryDesc *query)
+{
+	GuardedQuery *outer = running;
+
+	if (dlist_is_empty(&guarded_queries))
+	{
+		finish_next(query);
+		return;
+	}
+	PG_TRY();
+	{
+		running = guarded_query(query);
+		finish_next(query);
+	}
+	PG_FINALLY();
+	{
+		running = outer;
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -179,6 +247,8 @@ guard_init(void)
 	ExecutorStart_hook = guard_executor_start;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = guard_executor_run;
+	next_executor_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = guard_executor_finish;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = guard_process_utility;
 

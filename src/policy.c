@@ -17,6 +17,7 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "policy.h"
 #include "session.h"
 
@@ -30,7 +31,7 @@ typedef struct PolicyState
 	bool		check;			/* of a new row: raises instead of returning false */
 	Oid			patients_type;
 	uint64		epoch;
-	uint64		generation;		/* of the session at the first row; 0: nobody */
+	uint64		generation;		/* of the session when the statement began; 0: nobody */
 	bool		changed;		/* by a login inside the statement: no more rows */
 	AccessRow	row;
 } PolicyState;
@@ -247,6 +248,7 @@ policy_state(FunctionCallInfo fcinfo)
 	PolicyState *state = fcinfo->flinfo->fn_extra;
 	MemoryContext old;
 	char	   *command;
+	uint64		started_under;
 
 	if (state != NULL)
 	{
@@ -281,6 +283,9 @@ policy_state(FunctionCallInfo fcinfo)
 				errmsg("patients of a row must be text or uuid, or an array of them"));
 	state->epoch = session_epoch();
 	state->generation = session_generation();
+	/* a login may have come between the start of the statement and its first row */
+	if (guard_statement_generation(&started_under) && started_under != state->generation)
+		state->changed = true;
 	fcinfo->flinfo->fn_extra = state;
 	return state;
 }

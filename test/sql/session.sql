@@ -261,8 +261,10 @@ INSERT INTO st.based VALUES ('b1', st.obs('b1', '1')), ('b2', '{"resourceType":"
 SELECT smart.protect('st.based', 'Observation', base_url => 'https://fhir.example/r4/');
 GRANT SELECT ON st.based TO regress_st_app;
 CREATE FUNCTION st.seen(change jsonb) RETURNS text LANGUAGE plpgsql SET ROLE = regress_st_app AS $$
+DECLARE
+	refused text := nullif(st.login(change), 'ok');
 BEGIN
-	RETURN concat_ws(' ', nullif(st.login(change), 'ok'), 'observation', (SELECT count(*) FROM st.observation), 'based', (SELECT count(*) FROM st.based));
+	RETURN concat_ws(' ', refused, 'observation', (SELECT count(*) FROM st.observation), 'based', (SELECT count(*) FROM st.based));
 END $$;
 SELECT st.seen('{}') AS aud;
 SELECT smart.add_issuer('https://as.example', st.jwks('a'), client_ids => '{app1}', base_urls => '{https://fhir.example/r4}', max_token_age => '40000 days', user_sees_all => true);
