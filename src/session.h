@@ -103,6 +103,7 @@ typedef struct SessionClaims
 {
 	char	   *scope;			/* one string, tokens by spaces; "" when absent */
 	bool		scope_malformed;
+	bool		has_patient_claim;	/* one is there, whatever it says */
 	int			n_patients;
 	char	  **patients;		/* distinct valid ids */
 	char	   *encounter;

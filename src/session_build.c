@@ -257,7 +257,8 @@ session_build(const SessionSource *source)
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
-	if (claims.n_patients == 0 && issuer->patient_from_fhir_user && user_as_patient != NULL)
+	/* a claim that names no one patient is not made up for (OC-58) */
+	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{
 		claims.n_patients = 1;
 		claims.patients[0] = user_as_patient;
