@@ -4,7 +4,8 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ.
+ * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ;
+ * without its quotes it is an identifier, and those are folded to lower case: eyj.
  * Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
@@ -19,7 +20,7 @@
 #include "log_mask.h"
 
 #define MASK "<token>"
-#define MARK "eyJ"
+#define MARK_LENGTH 3
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
@@ -30,6 +31,16 @@ is_token_char(char c)
 		   c == '_' || c == '.' || c == '=';
 }
 
+/* Where a token begins, or NULL. */
+static const char *
+find_mark(const char *text)
+{
+	for (; (text = strchr(text, 'e')) != NULL; text++)
+		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
+			return text;
+	return NULL;
+}
+
 /* A masked copy in the given context; NULL when the text holds no token. */
 static char *
 masked(const char *text, MemoryContext context)
@@ -38,11 +49,11 @@ masked(const char *text, MemoryContext context)
 	char	   *copy;
 	char	   *out;
 
-	if (text == NULL || (at = strstr(text, MARK)) == NULL)
+	if (text == NULL || (at = find_mark(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / strlen(MARK) * strlen(MASK) + strlen(text) + 1);
-	for (; at != NULL; at = strstr(text, MARK))
+	copy = out = MemoryContextAlloc(context, strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1);
+	for (; at != NULL; at = find_mark(text))
 	{
 		memcpy(out, text, at - text);
 		out += at - text;
@@ -87,7 +98,7 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && strstr(debug_query_string, MARK) != NULL)
+	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
 		/* a typo never gets as far as login() */
