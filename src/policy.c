@@ -8,11 +8,16 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
@@ -339,6 +344,23 @@ smart_row_policy(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(allowed);
 }
 
+/* The node as a call of smart.row_policy(), or NULL. */
+static FuncExpr *
+as_policy_call(Node *node)
+{
+	FuncExpr   *call = (FuncExpr *) node;
+	char	   *name;
+	char	   *schema;
+
+	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != POLICY_N_ARGS)
+		return NULL;
+	name = get_func_name(call->funcid);
+	schema = get_namespace_name(get_func_namespace(call->funcid));
+	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+		return call;
+	return NULL;
+}
+
 FuncExpr *
 policy_call_of(Relation rel)
 {
@@ -349,17 +371,34 @@ policy_call_of(Relation rel)
 	foreach (cell, rel->rd_rsdesc->policies)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
-		FuncExpr   *call = (FuncExpr *) policy->qual;
-		char	   *name;
-		char	   *schema;
+		FuncExpr   *call = policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
 
-		if (policy->polcmd != ACL_SELECT_CHR || call == NULL || !IsA(call, FuncExpr) ||
-			list_length(call->args) != POLICY_N_ARGS)
-			continue;
-		name = get_func_name(call->funcid);
-		schema = get_namespace_name(get_func_namespace(call->funcid));
-		if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+		if (call != NULL)
 			return call;
 	}
 	return NULL;
+}
+
+FuncExpr *
+policy_call_stored(Oid relid)
+{
+	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
+	FuncExpr   *call = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
+	while (call == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		qual = heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
+
+		if (!isnull && ((Form_pg_policy) GETSTRUCT(tuple))->polcmd == ACL_SELECT_CHR)
+			call = as_policy_call(stringToNode(TextDatumGetCString(qual)));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return call;
 }
