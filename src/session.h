@@ -108,6 +108,7 @@ typedef struct SessionClaims
 {
 	char	   *scope;			/* one string, tokens by spaces; "" when absent */
 	bool		scope_malformed;
+	bool		has_patient;	/* the claim is there, a patient or not */
 	int			n_patients;
 	char	  **patients;		/* distinct valid ids */
 	char	   *encounter;

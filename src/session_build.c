@@ -258,7 +258,7 @@ session_build(const SessionSource *source)
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
-	if (claims.n_patients == 0 && issuer->patient_from_fhir_user && user_as_patient != NULL)
+	if (!claims.has_patient && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{
 		claims.n_patients = 1;
 		claims.patients[0] = user_as_patient;
