@@ -4,8 +4,8 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ.
- * Such runs are masked, in the log and in what the client gets back. Needs the library in
+ * sessions of the role. A JWT, whole or cut short, begins with base64url of '{"': eyJ, or of
+ * '{' and white space. Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
 #include "postgres.h"
@@ -19,7 +19,10 @@
 #include "log_mask.h"
 
 #define MASK "<token>"
-#define MARK "eyJ"
+#define SHORTEST_MARK 3
+
+/* Shorter runs that begin like "{ " may be words. */
+#define SHORTEST_SPACED 40
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
@@ -30,6 +33,31 @@ is_token_char(char c)
 		   c == '_' || c == '.' || c == '=';
 }
 
+static bool
+begins_token(const char *at)
+{
+	size_t		run = 0;
+
+	if (strncmp(at, "eyJ", 3) == 0)
+		return true;
+	/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
+	if (!(at[1] == 'y' && at[2] >= 'A' && at[2] <= 'D') &&
+		!(at[1] == 'w' && ((at[2] >= 'k' && at[2] <= 'r') || (at[2] >= '0' && at[2] <= '3'))))
+		return false;
+	while (run < SHORTEST_SPACED && is_token_char(at[run]))
+		run++;
+	return run == SHORTEST_SPACED;
+}
+
+static const char *
+find_token(const char *text)
+{
+	for (const char *at = strchr(text, 'e'); at != NULL; at = strchr(at + 1, 'e'))
+		if (begins_token(at))
+			return at;
+	return NULL;
+}
+
 /* A masked copy in the given context; NULL when the text holds no token. */
 static char *
 masked(const char *text, MemoryContext context)
@@ -38,11 +66,11 @@ masked(const char *text, MemoryContext context)
 	char	   *copy;
 	char	   *out;
 
-	if (text == NULL || (at = strstr(text, MARK)) == NULL)
+	if (text == NULL || (at = find_token(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / strlen(MARK) * strlen(MASK) + strlen(text) + 1);
-	for (; at != NULL; at = strstr(text, MARK))
+	copy = out = MemoryContextAlloc(context, strlen(text) / SHORTEST_MARK * strlen(MASK) + strlen(text) + 1);
+	for (; at != NULL; at = find_token(text))
 	{
 		memcpy(out, text, at - text);
 		out += at - text;
@@ -87,7 +115,7 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && strstr(debug_query_string, MARK) != NULL)
+	if (debug_query_string != NULL && find_token(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
 		/* a typo never gets as far as login() */
