@@ -4,9 +4,8 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ;
- * without its quotes it is an identifier, and those are folded to lower case: eyj.
- * Such runs are masked, in the log and in what the client gets back. Needs the library in
+ * sessions of the role. A JWT, whole or cut short, begins with base64url of '{"': eyJ, or of
+ * '{' and white space. Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
 #include "postgres.h"
@@ -20,7 +19,11 @@
 #include "log_mask.h"
 
 #define MASK "<token>"
-#define MARK_LENGTH 3
+#define SHORTEST_MARK 3
+
+/* Shorter runs that begin like "{ ", or like a folded token, may be words. */
+#define SHORTEST_SPACED 40
+#define SHORTEST_FOLDED 16
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
@@ -31,13 +34,35 @@ is_token_char(char c)
 		   c == '_' || c == '.' || c == '=';
 }
 
-/* Where a token begins, or NULL. */
-static const char *
-find_mark(const char *text)
+static bool
+begins_token(const char *at)
 {
-	for (; (text = strchr(text, 'e')) != NULL; text++)
-		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
-			return text;
+	size_t		run = 0;
+
+	if (strncmp(at, "eyJ", 3) == 0)
+		return true;
+	/* without its quotes a token is an identifier, and those are folded to lower case */
+	if (strncmp(at, "eyj", 3) == 0)
+	{
+		while (run < SHORTEST_FOLDED && is_token_char(at[run]))
+			run++;
+		return run == SHORTEST_FOLDED;
+	}
+	/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
+	if (!(at[1] == 'y' && at[2] >= 'A' && at[2] <= 'D') &&
+		!(at[1] == 'w' && ((at[2] >= 'k' && at[2] <= 'r') || (at[2] >= '0' && at[2] <= '3'))))
+		return false;
+	while (run < SHORTEST_SPACED && is_token_char(at[run]))
+		run++;
+	return run == SHORTEST_SPACED;
+}
+
+static const char *
+find_token(const char *text)
+{
+	for (const char *at = strchr(text, 'e'); at != NULL; at = strchr(at + 1, 'e'))
+		if (begins_token(at))
+			return at;
 	return NULL;
 }
 
@@ -49,11 +74,11 @@ masked(const char *text, MemoryContext context)
 	char	   *copy;
 	char	   *out;
 
-	if (text == NULL || (at = find_mark(text)) == NULL)
+	if (text == NULL || (at = find_token(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1);
-	for (; at != NULL; at = find_mark(text))
+	copy = out = MemoryContextAlloc(context, strlen(text) / SHORTEST_MARK * strlen(MASK) + strlen(text) + 1);
+	for (; at != NULL; at = find_token(text))
 	{
 		memcpy(out, text, at - text);
 		out += at - text;
@@ -98,7 +123,7 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
+	if (debug_query_string != NULL && find_token(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
 		/* a typo never gets as far as login() */
