@@ -184,6 +184,8 @@ BEGIN
         format('It is of type %s.', patients_regtype), 'It must be text or uuid, or an array of them.');
     END IF;
     index_method := CASE WHEN patients_regtype::text LIKE '%[]' THEN 'gin' ELSE 'btree' END;
+    -- varchar and domains: only text and uuid can be compared in the index; other casts vanish
+    keys_sql := format('(%s)::pg_catalog.%s', keys_sql, replace(patients_regtype::text, 'character varying', 'text'));
   END IF;
   call := format('smart.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
                          replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),

@@ -153,6 +153,37 @@ SELECT pt.tries($$INSERT INTO pt.key_text VALUES ('x', pt.observation('x', '1'),
 	pt.tries($$INSERT INTO pt.key_texts VALUES ('x', pt.observation('x', '1'), '{1,2}')$$, '1') AS one_of_the_column;
 SELECT pt.tries($$INSERT INTO pt."Observation" SELECT gen_random_uuid(), pt.observation('x', 'aaaaaaaa-0000-4000-8000-000000000001')::text, false, 'cccccccc-0000-4000-8000-000000000000', '{cccccccc-0000-4000-8000-000000000000,aaaaaaaa-0000-4000-8000-000000000001}'$$, 'aaaaaaaa-0000-4000-8000-000000000001') AS both,
 	pt.tries($$INSERT INTO pt."Observation" SELECT gen_random_uuid(), pt.observation('x', 'aaaaaaaa-0000-4000-8000-000000000001')::text, false, 'cccccccc-0000-4000-8000-000000000000', '{cccccccc-0000-4000-8000-000000000000}'$$, 'aaaaaaaa-0000-4000-8000-000000000001') AS no_column;
+-- varchar and domains use the index as text does
+SET ROLE regress_smart_owner;
+CREATE DOMAIN pt.patient_id AS varchar(64);
+CREATE TABLE pt.key_varchar (id text PRIMARY KEY, resource jsonb, patient varchar(64), by_domain pt.patient_id, patients varchar[]);
+INSERT INTO pt.key_varchar SELECT i::text, pt.observation(i::text, (i % 3)::text), (i % 3)::text, 'Patient/' || i % 3, ARRAY['x', (i % 3)::text] FROM generate_series(1, 6) AS i;
+GRANT SELECT ON pt.key_varchar TO regress_smart_app;
+CREATE FUNCTION pt.index_used() RETURNS text LANGUAGE plpgsql SET client_min_messages = error AS $$
+DECLARE
+	line text;
+BEGIN
+	SET LOCAL enable_seqscan = off;
+	PERFORM smart.assume('{"scope": "patient/*.rs", "patient": "1"}', 'https://protect.example');
+	PERFORM set_config('role', 'regress_smart_app', true);
+	FOR line IN EXPLAIN (COSTS OFF) SELECT * FROM pt.key_varchar LOOP
+		EXIT WHEN line ~ 'Index Cond';
+	END LOOP;
+	PERFORM set_config('role', 'none', true);
+	RETURN line;
+END $$;
+SELECT smart.protect('pt.key_varchar', 'Observation', patients => 'patient');
+RESET ROLE;
+SELECT pt.sees('pt.key_varchar', '1'), pt.index_used();
+SET ROLE regress_smart_owner;
+SELECT smart.protect('pt.key_varchar', 'Observation', patients => 'by_domain');
+RESET ROLE;
+SELECT pt.sees('pt.key_varchar', '1'), pt.index_used();
+SET ROLE regress_smart_owner;
+SELECT smart.protect('pt.key_varchar', 'Observation', patients => 'patients');
+RESET ROLE;
+SELECT pt.sees('pt.key_varchar', '1'), pt.index_used();
+SELECT columns ->> 'patients' AS patients, index, state FROM smart.protected_table WHERE relation = 'pt.key_varchar'::regclass;
 -- a type outside the compartment, by its column
 SET ROLE regress_smart_owner;
 CREATE TABLE pt.device (id text PRIMARY KEY, resource jsonb, patient text);
