@@ -170,6 +170,12 @@ add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
 	add_key(keys, data, len);
 }
 
+static bool
+key_type_is_supported(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
+}
+
 void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
@@ -192,6 +198,11 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	row->uuid_keys = type == UUIDOID || element == UUIDOID;
 	if (isnull)
 		return;
+	/* any user may call the function, and any owner may write the policy */
+	if (!key_type_is_supported(OidIsValid(element) ? element : type))
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("patients of a row must be text or uuid, or an array of them"));
 	if (OidIsValid(element))
 	{
 		ArrayType  *array = DatumGetArrayTypeP(value);
@@ -210,16 +221,6 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	}
 	else
 		add_stored_key(keys, table, value, type);
-}
-
-static bool
-key_type_is_supported(Oid type)
-{
-	Oid			element = get_element_type(type);
-
-	if (OidIsValid(element))
-		type = element;
-	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
 }
 
 static AccessCommand
@@ -282,10 +283,6 @@ policy_state(FunctionCallInfo fcinfo)
 		state->patients_type = getBaseType(state->patients_type);
 	policy_options(PG_GETARG_JSONB_P(POLICY_OPTIONS), &state->table);
 	MemoryContextSwitchTo(old);
-	if (!PG_ARGISNULL(POLICY_PATIENTS) && !key_type_is_supported(state->patients_type))
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("patients of a row must be text or uuid, or an array of them"));
 	state->epoch = session_epoch();
 	state->generation = session_generation();
 	/* a login may have come between the start of the statement and its first row */
