@@ -367,7 +367,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
                THEN 'a policy is missing' END),
       (4, CASE WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT smart.is_own_policy(p.oid))
                THEN 'another permissive policy is OR-ed in' END),
-      (5, CASE WHEN (i.options ->> 'revision')::int <> smart.fhir_revision()
+      (5, CASE WHEN i.options -> 'revision' IS DISTINCT FROM to_jsonb(smart.fhir_revision())
                THEN 'made for another revision of the FHIR definitions' END),
       (6, CASE WHEN NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_refuse_truncate' AND t.tgenabled <> 'D')
                THEN 'TRUNCATE is not refused' END)) v (n, problem)
