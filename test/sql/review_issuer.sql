@@ -49,5 +49,28 @@ BEGIN;
 SELECT smart.assume('{"scope":"patient/*.rs","patient":"a"}', 'https://review');
 SELECT patients FROM smart.session;
 ROLLBACK;
+
+-- One that logs out ends the session that was there, also after a rollback.
+CREATE FUNCTION review_logout(patient text) RETURNS text[] LANGUAGE plpgsql AS
+	'BEGIN PERFORM smart.logout(); RETURN NULL; END';
+BEGIN;
+SELECT smart.assume('{"scope":"patient/*.rs","patient":"a"}', 'https://review');
+SELECT smart.add_issuer('https://review', :'jwks', '{https://fhir}', patient_aliases => 'review_logout(text)');
+SAVEPOINT a;
+SELECT smart.assume('{"scope":"patient/*.rs","patient":"b"}', 'https://review');
+SELECT patient FROM smart.session;
+ROLLBACK TO a;
+SELECT patient FROM smart.session;
+ROLLBACK;
+
+-- fhirUser stands in for a claim that is absent, not for one that names no patient.
+SELECT smart.add_issuer('https://review', :'jwks', '{https://fhir}', patient_from_fhir_user => true);
+BEGIN;
+SELECT smart.assume('{"scope":"patient/*.rs","fhirUser":"Patient/a"}', 'https://review');
+SELECT patient FROM smart.session;
+SELECT smart.assume('{"scope":"patient/*.rs","fhirUser":"Patient/a","patient":["b"]}', 'https://review');
+SELECT patient FROM smart.session;
+ROLLBACK;
+
 SELECT smart.drop_issuer('https://review');
-DROP FUNCTION review_aliases;
+DROP FUNCTION review_aliases, review_logout;
