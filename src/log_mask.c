@@ -4,8 +4,9 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"', eyJ, or of '{' and white space;
- * without its quotes it is an identifier, and those are folded to lower case: eyj.
+ * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"', eyJ, or
+ * of '{' and white space; without its quotes it is an identifier, and those are folded to
+ * lower case: eyj.
  * Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
@@ -67,7 +68,12 @@ masked(const char *text, MemoryContext context)
 	if (text == NULL || (at = find_mark(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1);
+	copy = out = MemoryContextAllocExtended(context,
+											strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1,
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	/* no room for a copy: better nothing of it than an error in the middle of a report */
+	if (copy == NULL)
+		return MemoryContextStrdup(context, MASK);
 	for (; at != NULL; at = find_mark(text))
 	{
 		memcpy(out, text, at - text);
@@ -98,9 +104,12 @@ mask_field(char **field, MemoryContext context)
 {
 	char	   *text = masked(*field, context);
 
-	/* the old text belongs to the context of the error */
+	/* the context of reports below ERROR lives as long as the backend: leave nothing in it */
 	if (text != NULL)
+	{
+		pfree(*field);
 		*field = text;
+	}
 }
 
 static void
