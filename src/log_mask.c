@@ -4,8 +4,10 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. A JWT, whole or cut short, begins with base64url of '{"': eyJ, or of
- * '{' and white space. Such runs are masked, in the log and in what the client gets back. Needs the library in
+ * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"', eyJ, or
+ * of '{' and white space; without its quotes it is an identifier, and those are folded to
+ * lower case: eyj.
+ * Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
 #include "postgres.h"
@@ -19,11 +21,7 @@
 #include "log_mask.h"
 
 #define MASK "<token>"
-#define SHORTEST_MARK 3
-
-/* Shorter runs that begin like "{ ", or like a folded token, may be words. */
-#define SHORTEST_SPACED 40
-#define SHORTEST_FOLDED 16
+#define MARK_LENGTH 3
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
@@ -34,35 +32,28 @@ is_token_char(char c)
 		   c == '_' || c == '.' || c == '=';
 }
 
-static bool
-begins_token(const char *at)
-{
-	size_t		run = 0;
+/* Shorter runs that begin like "{ " may be words. */
+#define SHORTEST_SPACED 40
 
-	if (strncmp(at, "eyJ", 3) == 0)
-		return true;
-	/* without its quotes a token is an identifier, and those are folded to lower case */
-	if (strncmp(at, "eyj", 3) == 0)
-	{
-		while (run < SHORTEST_FOLDED && is_token_char(at[run]))
-			run++;
-		return run == SHORTEST_FOLDED;
-	}
-	/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
-	if (!(at[1] == 'y' && at[2] >= 'A' && at[2] <= 'D') &&
-		!(at[1] == 'w' && ((at[2] >= 'k' && at[2] <= 'r') || (at[2] >= '0' && at[2] <= '3'))))
-		return false;
-	while (run < SHORTEST_SPACED && is_token_char(at[run]))
-		run++;
-	return run == SHORTEST_SPACED;
-}
-
+/* Where a token begins, or NULL. */
 static const char *
-find_token(const char *text)
+find_mark(const char *text)
 {
-	for (const char *at = strchr(text, 'e'); at != NULL; at = strchr(at + 1, 'e'))
-		if (begins_token(at))
-			return at;
+	for (; (text = strchr(text, 'e')) != NULL; text++)
+	{
+		int			run = 0;
+
+		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
+			return text;
+		/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
+		if (!(text[1] == 'y' && text[2] >= 'A' && text[2] <= 'D') &&
+			!(text[1] == 'w' && ((text[2] >= 'k' && text[2] <= 'r') || (text[2] >= '0' && text[2] <= '3'))))
+			continue;
+		while (run < SHORTEST_SPACED && is_token_char(text[run]))
+			run++;
+		if (run == SHORTEST_SPACED)
+			return text;
+	}
 	return NULL;
 }
 
@@ -74,11 +65,16 @@ masked(const char *text, MemoryContext context)
 	char	   *copy;
 	char	   *out;
 
-	if (text == NULL || (at = find_token(text)) == NULL)
+	if (text == NULL || (at = find_mark(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / SHORTEST_MARK * strlen(MASK) + strlen(text) + 1);
-	for (; at != NULL; at = find_token(text))
+	copy = out = MemoryContextAllocExtended(context,
+											strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1,
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	/* no room for a copy: better nothing of it than an error in the middle of a report */
+	if (copy == NULL)
+		return MemoryContextStrdup(context, MASK);
+	for (; at != NULL; at = find_mark(text))
 	{
 		memcpy(out, text, at - text);
 		out += at - text;
@@ -108,9 +104,12 @@ mask_field(char **field, MemoryContext context)
 {
 	char	   *text = masked(*field, context);
 
-	/* the old text belongs to the context of the error */
+	/* the context of reports below ERROR lives as long as the backend: leave nothing in it */
 	if (text != NULL)
+	{
+		pfree(*field);
 		*field = text;
+	}
 }
 
 static void
@@ -123,7 +122,7 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && find_token(debug_query_string) != NULL)
+	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
 		/* a typo never gets as far as login() */
