@@ -103,15 +103,17 @@ sub session
 	{
 		my ($base, $type, $id) = $user =~ m{\A(?:(https?://.+)/)?([A-Za-z]+)/($ID)\z};
 		$session{user} = { type => $type, id => $id }
-		  if defined $type && $USER_TYPE{$type} && (!defined $base || any { $_ eq $base } @{ $session{bases} });
+		  if defined $type && $USER_TYPE{$type} && (!defined $base || any { $_ eq $base } @{ $issuer->{audience} });
 	}
 
 	my $max = $issuer->{max_patients} // 1;
 	my $patient = $claims->{patient};
-	my @patients = !defined $patient ? () : ref $patient ? ($max > 1 ? @$patient : ()) : ($patient);
+	my @patients = !defined $patient ? () : !ref $patient ? ($patient) : ref $patient eq 'ARRAY' && $max > 1 ? @$patient : ();
+	# a claim that is no patient counts as none; the user may then stand in for it
+	@patients = () unless @patients <= $max && all { /\A$ID\z/ } @patients;
 	@patients = ($session{user}{id})
-	  if !defined $patient && $issuer->{patient_from_fhir_user} && $session{user} && $session{user}{type} eq 'Patient';
-	$session{patients} = \@patients if @patients <= $max && all { /\A$ID\z/ } @patients;
+	  if !@patients && $issuer->{patient_from_fhir_user} && $session{user} && $session{user}{type} eq 'Patient';
+	$session{patients} = \@patients;
 
 	if ($session{user} && $session{user}{type} eq 'Patient')
 	{
@@ -127,8 +129,7 @@ sub session
 
 # --- decision -----------------------------------------------------------------------------------
 
-# permits(SESSION, TABLE, ROW, LETTER): 1, 0, or undef where the rules are silent. TABLE has protect()'s
-# options, and patients => 1 when a column decides; ROW has resource, id, type, patients (a list).
+# permits(SESSION, TABLE, ROW, LETTER): yes or no. TABLE has protect()'s options, and patients => 1 when a column decides; ROW has resource, id, type, patients (a list).
 sub permits
 {
 	my ($self, $session, $table, $row, $letter) = @_;
@@ -141,19 +142,18 @@ sub permits
 		$resource->{resourceType} = $expected if !exists $resource->{resourceType} && defined $expected;
 		$resource->{id} = $row->{id} if !exists $resource->{id} && defined $row->{id};
 		my $type = $resource->{resourceType};
-		return 0 if !defined $type || ref $type || !defined $expected || $type ne $expected;
+		$expected //= $type;
+		return 0 if !defined $type || $type !~ /\A[A-Za-z]+\z/ || $type ne $expected;
 	}
 	else
 	{
-		# text that is no JSON: never written, and seen only where nothing in it is asked
-		return 0 if $letter !~ /[rs]/ || !defined $expected;
-		$resource = undef;
+		return 0;    # text that is no JSON is no resource
 	}
 	for my $scope (@{ $session->{scopes} })
 	{
 		next unless index($scope->{letters}, $letter) >= 0;
 		next unless $scope->{type} eq '*' || $scope->{type} eq $expected;
-		next unless all { $resource && $self->_matches($expected, $resource, @$_) } @{ $scope->{params} };
+		next unless all { $self->_matches($expected, $resource, @$_) } @{ $scope->{params} };
 		return 1 if $self->_level_holds($session, $scope->{level}, $table, $row, $expected, $resource, $letter);
 	}
 	return 0;
@@ -184,7 +184,7 @@ sub _level_holds
 		return 0 unless any { my ($id) = m{\A(?:Patient/)?($ID)\z}; defined $id && $mine{$id} } @{ $row->{patients} };
 		return 1 if $letter =~ /[rs]/ || !@definition;
 	}
-	return 0 unless $resource && @definition;
+	return 0 unless @definition;
 	my $full = $letter =~ /[rs]/ && ($table->{compartment} // 'subject') eq 'full';
 	my @keys;
 	for my $parameter (grep { $full || $_->{subject} } @definition)
