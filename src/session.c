@@ -130,7 +130,8 @@ session_check_hook(char **newval, void **extra, GucSource source)
 			return false;
 		memcpy(copy, offered, offered->size);
 	}
-	else if (InitializingParallelWorker)
+	/* a worker also applies settings of its role and database, which are from other sources */
+	else if (InitializingParallelWorker && source == PGC_S_SESSION)
 	{
 		copy = session_decode(*newval);
 		if (copy == NULL)

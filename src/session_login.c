@@ -28,9 +28,9 @@ PG_FUNCTION_INFO_V1(smart_logout);
 static bool login_running = false;
 static bool logged_out = false; /* meanwhile */
 
-/* As SET LOCAL outside a transaction: the session would be gone at once. */
+/* As SET LOCAL outside a transaction: what was set is gone at once. */
 static void
-warn_outside_transaction(const char *function)
+warn_outside_transaction(const char *function, const char *detail)
 {
 	if (IsTransactionBlock() || IsSubTransaction())
 		return;
@@ -44,8 +44,8 @@ warn_outside_transaction(const char *function)
 	ereport(WARNING,
 			errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
 			errmsg("%s can only be used in transaction blocks", function),
-			errdetail("The session ends with this statement."),
-			errhint("Start with BEGIN, or pass local => false."),
+			errdetail("%s", detail),
+			errhint("Start with BEGIN, or call smart.login() with local => false."),
 			errhidestmt(true));
 }
 
@@ -155,7 +155,7 @@ smart_login(PG_FUNCTION_ARGS)
 		session = session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
 	put_in_force(session, local, interaction, name, floor);
 	if (local)
-		warn_outside_transaction("smart.login()");
+		warn_outside_transaction("smart.login()", "The session ends with this statement.");
 	PG_RETURN_VOID();
 }
 
@@ -197,7 +197,7 @@ smart_assume(PG_FUNCTION_ARGS)
 		jose_raise(status);
 	put_in_force(session, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)
-		warn_outside_transaction("smart.assume()");
+		warn_outside_transaction("smart.assume()", "The session ends with this statement.");
 	PG_RETURN_VOID();
 }
 
@@ -226,6 +226,7 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 	copy->interaction = interaction;
 	copy->interaction_name = name;
 	session_set(copy, true);
+	warn_outside_transaction("smart.set_interaction()", "The interaction is declared for this statement only.");
 	PG_RETURN_VOID();
 }
 

@@ -228,6 +228,18 @@ SELECT st.login('{"patient":"2"}');
 SELECT st.state();
 COMMIT;
 
+-- A procedure's COMMIT and COMMIT AND CHAIN end a local session, and keep one of the connection.
+BEGIN;
+SELECT st.login('{"patient":"1"}');
+COMMIT AND CHAIN;
+SELECT st.state();
+SELECT smart.login(st.token('{"patient":"2"}'), false);
+ROLLBACK AND CHAIN;
+SELECT st.state();
+COMMIT;
+DO $$ BEGIN PERFORM st.login('{"patient":"1"}'); RAISE NOTICE '%', st.state(); COMMIT; RAISE NOTICE '%', st.state();
+	PERFORM smart.login(st.token('{"patient":"2"}'), false); COMMIT; RAISE NOTICE '%', st.state(); ROLLBACK; RAISE NOTICE '%', st.state(); PERFORM smart.logout(); END $$;
+
 -- A login inside a running statement shows no further rows of it; the next statement sees the new session.
 BEGIN;
 SELECT st.login('{"patient":"1"}');
