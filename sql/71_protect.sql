@@ -399,6 +399,7 @@ CREATE FUNCTION smart.protect_new_partitions() RETURNS event_trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   part record;
+  hazards text;
 BEGIN
   FOR part IN
     SELECT DISTINCT t.relid, root.policy_relation
@@ -420,6 +421,10 @@ BEGIN
   LOOP
     PERFORM smart.copy_policies(part.policy_relation::regclass, part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;
+    SELECT string_agg(h, '; ') INTO hazards FROM smart.protect_hazards(part.relid::regclass) h;
+    IF hazards IS NOT NULL THEN
+      RAISE WARNING 'partition % is protected in spite of: %', part.relid::regclass, hazards;
+    END IF;
   END LOOP;
 END
 $$;
