@@ -422,6 +422,15 @@ SELECT smart.unprotect('pt.parted');
 SELECT relation FROM smart.protected_table WHERE relation::text ~ 'parted';
 SELECT count(*) AS policies_left FROM pg_policy WHERE polrelid IN (SELECT relid FROM pg_partition_tree('pt.parted'));
 SELECT count(*) AS indexes_left FROM pg_index WHERE indrelid IN (SELECT relid FROM pg_partition_tree('pt.parted'));
+-- a table that is attached with rights or policies of its own: a warning says so
+SELECT smart.protect('pt.parted', 'Observation');
+CREATE TABLE pt.parted_7 (LIKE pt.parted);
+CREATE POLICY theirs ON pt.parted_7 USING (true);
+GRANT TRUNCATE ON pt.parted_7 TO regress_smart_app;
+ALTER TABLE pt.parted ATTACH PARTITION pt.parted_7 FOR VALUES IN (7);
+SELECT state FROM smart.protected_table WHERE relation = 'pt.parted_7'::regclass;
+SELECT smart.unprotect('pt.parted');
+DROP TABLE pt.parted_7;
 -- after that new partitions are plain tables
 CREATE TABLE pt.parted_6 PARTITION OF pt.parted FOR VALUES IN (6);
 SELECT relrowsecurity FROM pg_class WHERE oid = 'pt.parted_6'::regclass;

@@ -66,8 +66,8 @@ is(() = $before =~ /^state .* ok /mg, 9, 'nine tables and partitions are protect
 
 # A role that the policies bind gets no dump, rather than half of one.
 $node->safe_psql('fhir', 'ALTER ROLE fhir_app LOGIN');
-$node->command_fails([ 'pg_dump', '-U', 'fhir_app', '-d', $node->connstr('fhir'), '-t', 'a.plain', '-f', "$ENV{TESTDATADIR}/none.sql" ],
-  'a role that the policies bind cannot dump');
+$node->command_fails_like([ 'pg_dump', '-U', 'fhir_app', '-d', $node->connstr('fhir'), '-t', 'a.plain' ],
+  qr/query would be affected by row-level security policy/, 'a role that the policies bind cannot dump');
 
 my $dir = PostgreSQL::Test::Utils::tempdir;
 $node->command_ok([ 'pg_dump', '-d', $node->connstr('fhir'), '-f', "$dir/plain.sql" ], 'plain dump');
