@@ -25,7 +25,7 @@ sub new
 {
 	my ($class, $dir) = @_;
 	my %self;
-	for my $name (qw(compartment-patient search-params resource-types))
+	for my $name (qw(compartment-patient search-params reference-targets resource-types))
 	{
 		open my $file, '<:raw', "$dir/$name.r4.json" or die "$dir/$name.r4.json: $!";
 		local $/;
@@ -99,18 +99,19 @@ sub session
 	$session{bases} = [ grep { my $aud = $_; any { $_ eq $aud } @{ $issuer->{audience} } } @audience ];
 
 	my $user = $claims->{fhirUser};
-	if (defined $user && !ref $user)
+	if (_is_string($user))
 	{
 		my ($base, $type, $id) = $user =~ m{\A(?:(https?://.+)/)?([A-Za-z]+)/($ID)\z};
 		$session{user} = { type => $type, id => $id }
 		  if defined $type && $USER_TYPE{$type} && (!defined $base || any { $_ eq $base } @{ $issuer->{audience} });
 	}
 
+	# several patients, as an array or between spaces, only where the issuer may name several; a
+	# claim that is no patient counts as none, and the user may then stand in for it
 	my $max = $issuer->{max_patients} // 1;
-	my $patient = $claims->{patient};
-	my @patients = !defined $patient ? () : !ref $patient ? ($patient) : ref $patient eq 'ARRAY' && $max > 1 ? @$patient : ();
-	# a claim that is no patient counts as none; the user may then stand in for it
-	@patients = () unless @patients <= $max && all { /\A$ID\z/ } @patients;
+	my $claim = $claims->{patient};
+	my @patients = _is_string($claim) ? ($max > 1 ? split / +/, $claim : $claim) : ref $claim eq 'ARRAY' && $max > 1 ? @$claim : ();
+	@patients = () unless @patients <= $max && all { _is_string($_) && /\A$ID\z/ } @patients;
 	@patients = ($session{user}{id})
 	  if !@patients && $issuer->{patient_from_fhir_user} && $session{user} && $session{user}{type} eq 'Patient';
 	$session{patients} = \@patients;
@@ -126,6 +127,8 @@ sub session
 	}
 	return \%session;
 }
+
+sub _is_string { my ($value) = @_; return defined $value && JSON::PP->new->allow_nonref->encode($value) =~ /\A"/ }
 
 # --- decision -----------------------------------------------------------------------------------
 
@@ -153,7 +156,7 @@ sub permits
 	{
 		next unless index($scope->{letters}, $letter) >= 0;
 		next unless $scope->{type} eq '*' || $scope->{type} eq $expected;
-		next unless all { $self->_matches($expected, $resource, @$_) } @{ $scope->{params} };
+		next unless all { $self->_matches($table->{base_url}, $expected, $resource, @$_) } @{ $scope->{params} };
 		return 1 if $self->_level_holds($session, $scope->{level}, $table, $row, $expected, $resource, $letter);
 	}
 	return 0;
@@ -244,7 +247,7 @@ sub _walk
 # Does the resource match one name=value pair?
 sub _matches
 {
-	my ($self, $type, $resource, $name, $value) = @_;
+	my ($self, $base, $type, $resource, $name, $value) = @_;
 	my $definition = $self->_parameter($type, $name) or return 0;
 
 	# a comma that no backslash escapes separates alternatives; an empty one spoils the scope
@@ -264,6 +267,10 @@ sub _matches
 		  _walk($resource, $definition->{paths}[$i], ($definition->{filters} // [])->[$i]);
 	}
 	my $kind = $definition->{type};
+	my $target = $kind eq 'reference' ? $self->_only_target($type, $definition) : undef;
+	return 0
+	  if $kind eq 'reference' && !defined $target && (all { $_ eq 'Reference' } @{ $definition->{element_types} })
+	  && any { /\A$ID\z/ } @alternatives;
 	return 0 if $kind eq 'date' && any { !_date_value($_) } @alternatives;
 	for my $alternative (@alternatives)
 	{
@@ -271,7 +278,7 @@ sub _matches
 		{
 			return 1
 			  if $kind eq 'token' && _token_matches($alternative, @$element)
-			  || $kind eq 'reference' && _reference_matches($definition, $alternative, @$element)
+			  || $kind eq 'reference' && _reference_matches($target, $base, $alternative, @$element)
 			  || $kind eq 'string' && _string_matches($alternative, @$element)
 			  || $kind eq 'uri' && !ref $element->[1] && $element->[1] eq _unescape($alternative)
 			  || $kind eq 'date' && _date_matches($alternative, @$element);
@@ -307,16 +314,40 @@ sub _token_matches
 	} @codings;
 }
 
-# The text as it stands, the version cut off on both sides; a bare id where one type is allowed.
+# The one type that a reference parameter can be about, if it is one: what both the parameter and
+# its elements allow.
+sub _only_target
+{
+	my ($self, $type, $definition) = @_;
+	my %types;
+	for my $i (0 .. $#{ $definition->{paths} })
+	{
+		my $resolve = ($definition->{resolve_is} // [])->[$i];
+		my @parameter = @{ $definition->{targets} // ['Resource'] };
+		my @element = @{ $self->{'reference-targets'}{$type}{ $definition->{paths}[$i] } // ['Resource'] };
+		$types{$_} = 1
+		  for defined $resolve ? $resolve
+		  : $element[0] eq 'Resource' ? @parameter
+		  : grep { my $one = $_; any { $_ eq $one || $_ eq 'Resource' } @parameter } @element;
+	}
+	my @types = keys %types;
+	return @types == 1 && $types[0] ne 'Resource' ? $types[0] : undef;
+}
+
+# The text as it stands (a reference under the table's own base is a relative one), the version cut off on both sides; a bare id where one type is allowed.
 sub _reference_matches
 {
-	my ($definition, $value, $element_type, $element, $resolve) = @_;
+	my ($target, $base, $value, $element_type, $element, $resolve) = @_;
 	my $text = ref $element ? _reference_text($element) : $element;
 	return 0 unless defined $text && !ref $text;
 	$value = _unescape($value);
-	my @targets = defined $resolve ? ($resolve) : @{ $definition->{targets} // [] };
-	$value = "$targets[0]/$value" if $value =~ /\A$ID\z/ && ref $element && @targets == 1 && $targets[0] ne 'Resource';
-	s{/_history/$ID\z}{} for $text, $value;
+	$value = "$target/$value" if $value =~ /\A$ID\z/ && ref $element && defined $target;
+	$base =~ s{/\z}{} if defined $base;
+	for ($text, $value)
+	{
+		s{/_history/$ID\z}{};
+		s{\A\Q$base\E/([A-Za-z]+/$ID)\z}{$1} if defined $base;
+	}
 	return 0 if defined $resolve && $text !~ m{(?:\A|/)$resolve/$ID\z};
 	return $text eq $value;
 }
