@@ -54,9 +54,9 @@ $l->is_run($alice, 'SELECT (SELECT count(*) FROM encounter_2026), (SELECT count(
 $l->is_run($backend, 'SELECT count(*) FROM encounter', '11', 'a backend service sees the attached rows');
 
 $l->agrees($_, 'a patient' => $alice, 'a backend service' => $backend)
-  foreach qw(patient organization observation encounter);
-like($l->explain($alice, 'SELECT * FROM observation'), qr/Bitmap Index Scan on observation_smart_patients/, 'one patient: the index');
-like($l->explain($alice, 'SELECT * FROM encounter'), qr/Index Scan on encounter_\w+ *\n?.*Index Cond.*session_patients/s, 'partitions too');
+  foreach qw(patient organization observation observation_history encounter);
+like($l->explain_as($alice, 'SELECT * FROM observation'), qr/Bitmap Index Scan on observation_smart_patients/, 'one patient: the index');
+like($l->explain_as($alice, 'SELECT * FROM encounter'), qr/Index Scan on encounter_\w+ *\n?.*Index Cond.*session_patients/s, 'partitions too');
 
 # The owner is bound too, a superuser and BYPASSRLS are not; TRUNCATE is refused.
 is($l->{node}->safe_psql('fhir', 'SELECT count(*) FROM observation', extra_params => [ '-U', 'fhir_migrate' ]), '0',

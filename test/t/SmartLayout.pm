@@ -84,11 +84,14 @@ sub is_run
 	is($self->as_run($token, $sql, %options), $expected, $name);
 }
 
-# Row-level security and smart.permits_row() agree on every row, for SELECT and for DELETE.
+# Row-level security and smart.permits_row() agree on every row, for SELECT and, where fhir_run may, for DELETE.
 sub agrees
 {
 	my ($self, $table, %tokens) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $deletes = $self->admin("SELECT has_table_privilege('fhir_run', '$table', 'DELETE')") eq 't';
+	my $delete = $deletes ? qq{WITH gone AS (DELETE FROM $table RETURNING 1)
+		SELECT (SELECT count(*) FROM gone) - (SELECT count(*) FROM permitted WHERE d)} : 'SELECT 0';
 	foreach my $who (sort keys %tokens)
 	{
 		my $out = $self->admin(qq{
@@ -100,15 +103,14 @@ sub agrees
 			SET LOCAL ROLE fhir_run;
 			SELECT count(*) FROM (SELECT tableoid AS t, ctid AS c FROM $table) s
 				FULL JOIN permitted p USING (t, c) WHERE s.t IS NULL OR p.t IS NULL;
-			WITH gone AS (DELETE FROM $table RETURNING 1)
-				SELECT (SELECT count(*) FROM gone) - (SELECT count(*) FROM permitted WHERE d);
+			$delete;
 			ROLLBACK;});
 		is($out, "0\n0", "$table: row-level security is permits_row() for $who");
 	}
 }
 
 # The plan of a query under a token, without costs.
-sub explain
+sub explain_as
 {
 	my ($self, $token, $sql) = @_;
 	return $self->as_run($token, "SET LOCAL enable_seqscan = off; EXPLAIN (COSTS OFF) $sql");
