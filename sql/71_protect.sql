@@ -62,11 +62,10 @@ COMMENT ON FUNCTION smart.protect_hazards(regclass) IS
 
 CREATE FUNCTION smart.is_own_policy(policy oid) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON f.oid = d.refobjid
-                 WHERE d.classid = 'pg_policy'::regclass AND d.objid = $1 AND d.refclassid = 'pg_proc'::regclass
-                   AND f.oid = 'smart.row_policy(text,"any",jsonb,text,text,jsonb)'::regprocedure)
-     AND EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
-                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete'))
+  SELECT EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
+                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete')
+                 AND (p.polqual IS NOT NULL OR p.polwithcheck IS NOT NULL)
+                 AND coalesce(smart.is_policy_call(p.polqual), true) AND coalesce(smart.is_policy_call(p.polwithcheck), true))
 $$;
 COMMENT ON FUNCTION smart.is_own_policy(oid) IS 'Is this a policy that smart.protect() wrote?';
 
@@ -170,7 +169,8 @@ BEGIN
   options := jsonb_strip_nulls(jsonb_build_object(
     'compartment', compartment, 'fhir_version', fhir_version, 'base_url', base_url,
     'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
-    'shared', coalesce(shared, smart.type_is_shared(resource_type))));
+    'shared', coalesce(shared, smart.type_is_shared(resource_type)),
+    'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart.shared_types()) END));
   IF patients IS NULL THEN
     keys_sql := format('smart.row_patients(%s, %s, %s, %L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text, %s)',
       resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());

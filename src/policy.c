@@ -14,6 +14,7 @@
 #include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -85,6 +86,32 @@ option_bool(Jsonb *options, const char *name)
 	return value != NULL && value->type == jbvBool && value->val.boolean;
 }
 
+/* An array of strings as names one after the other, ended by an empty one; NULL: none. */
+static char *
+option_names(Jsonb *options, const char *name)
+{
+	JsonbValue *value = option(options, name);
+	StringInfoData names;
+	int			n;
+
+	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		return NULL;
+	initStringInfo(&names);
+	n = JsonContainerSize(value->val.binary.data);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(value->val.binary.data, i);
+
+		if (element->type == jbvString && element->val.string.len > 0)
+		{
+			appendBinaryStringInfo(&names, element->val.string.val, element->val.string.len);
+			appendStringInfoChar(&names, '\0');
+		}
+	}
+	appendStringInfoChar(&names, '\0');
+	return names.data;
+}
+
 void
 policy_options(Jsonb *options, AccessTable *table)
 {
@@ -111,6 +138,7 @@ policy_options(Jsonb *options, AccessTable *table)
 	table->shared = option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
 	if (option(options, "shared") == NULL)
 		table->shared = SHARED_DEFAULT;
+	table->shared_types = option_names(options, "shared_types");
 	table->has_patients = option_bool(options, "patients");
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
@@ -398,4 +426,10 @@ policy_call_stored(Oid relid)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return call;
+}
+
+bool
+policy_is_call(const char *expression)
+{
+	return as_policy_call(stringToNode(expression)) != NULL;
 }
