@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "nodes/parsenodes.h"
@@ -115,7 +116,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 	bool		guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
 
 	if (guarded)
-		(void) session_checked();
+		session_check_statement();
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();
 	if (next_executor_start_hook)
@@ -240,6 +241,9 @@ guard_process_utility(PlannedStmt *plan, const char *query_string, bool read_onl
 		session_note_held_cursor();
 	if (context == PROCESS_UTILITY_TOPLEVEL)
 		log_mask_activity();
+	/* CREATE INDEX and its like start parallel workers without an executor */
+	if (!IsA(plan->utilityStmt, TransactionStmt) && IsTransactionState())
+		session_clear_dead_value();
 	if (next_process_utility_hook)
 		next_process_utility_hook(plan, query_string, read_only_tree, context, params, env, dest, completion);
 	else

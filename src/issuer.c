@@ -2,7 +2,7 @@
  * src/issuer.c
  *		The cache over smart.issuer.
  *
- * A statement trigger on the table invalidates the relcache entry of the table itself; every
+ * A trigger on the table invalidates the relcache entry of the table itself; every
  * backend, replicas too, hears of it with its next invalidation messages. The callback only
  * sets a flag. Entries are loaded one by one at first use, each in a context of its own, so
  * a failure half way leaves none. Knows nothing of tokens, sessions or scopes.

@@ -32,7 +32,7 @@ smart_policy_info(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[6] = {0};
 	bool		nulls[6] = {true, true, true, true, true, true};
-	FuncExpr   *call = rel ? policy_call_of(rel) : NULL;
+	FuncExpr   *call = rel ? policy_call_stored(relid) : NULL;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "smart.policy_info() has an unexpected result type");
@@ -60,7 +60,6 @@ smart_policy_info(PG_FUNCTION_ARGS)
 			nulls[5] = false;
 		}
 	}
-	/* the values may point into the relcache entry: copy before it is let go */
 	{
 		HeapTuple	tuple = heap_form_tuple(BlessTupleDesc(desc), values, nulls);
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -79,7 +80,7 @@ call_context_function(const char *name, Datum argument)
 		if (get_func_rettype(function) != TEXTARRAYOID)
 			ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("context function must return text[]"));
 		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
 		fcinfo->args[0].value = argument;
 		fcinfo->args[0].isnull = false;
 		/* the caller needs EXECUTE, as if it had written the call itself */
@@ -257,7 +258,8 @@ session_build(const SessionSource *source)
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
-	if (claims.n_patients == 0 && issuer->patient_from_fhir_user && user_as_patient != NULL)
+	/* a claim that names no one patient is not made up for (OC-58) */
+	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{
 		claims.n_patients = 1;
 		claims.patients[0] = user_as_patient;

@@ -26,6 +26,7 @@ PG_FUNCTION_INFO_V1(smart_set_interaction);
 PG_FUNCTION_INFO_V1(smart_logout);
 
 static bool login_running = false;
+static bool logged_out = false; /* meanwhile */
 
 /* As SET LOCAL outside a transaction: what was set is gone at once. */
 static void
@@ -73,6 +74,7 @@ begin_login(void)
 				errmsg("a login is already running"),
 				errdetail("A context function of an issuer cannot log in."),
 				errhidestmt(true));
+	logged_out = false;
 	if (session_has_held_cursor())
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -92,7 +94,8 @@ put_in_force(Session *session, bool local, int32 interaction, int32 name, uint64
 	session->interaction_name = name;
 	/* what never expires must not outlive the transaction */
 	session_set(session, local || session->ends_at == DT_NOEND);
-	session_restore_floor(floor);
+	if (!logged_out)
+		session_restore_floor(floor);
 }
 
 /* Verify and build, with the issuer cache held while context functions may run queries. */
@@ -230,6 +233,8 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 Datum
 smart_logout(PG_FUNCTION_ARGS)
 {
+	/* called by a context function: no rollback of the login may bring the former session back */
+	logged_out = login_running;
 	session_end();
 	PG_RETURN_VOID();
 }
