@@ -298,6 +298,19 @@ SELECT st.login('{"scope":"system/*.rs"}');
 SELECT count(*) FROM st.observation;
 SELECT smart.set_interaction('create');
 SELECT count(*) FROM st.observation;
+-- Workers get the session byte by byte, whatever its length.
+DO $$
+DECLARE
+	change jsonb;
+	same int := 0;
+BEGIN
+	FOR n IN 1 .. 520 BY 7 LOOP
+		change := jsonb_build_object('sub', repeat('x', n), 'jti', repeat('y', n % 7 + 1));
+		PERFORM st.login(change);
+		EXECUTE 'SELECT $1 + 1 FROM smart.session s WHERE s.claims = $2 AND s.subject = $3' INTO STRICT same USING same, st.claims(change), repeat('x', n);
+	END LOOP;
+	RAISE NOTICE '% sessions', same;
+END $$;
 ROLLBACK;
 -- The session of a connection that logged out inside a transaction that then failed.
 SELECT smart.login(st.token('{"patient":"1"}'), false);
