@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 use lib dirname(__FILE__) . '/../perl';
 use DecisionModel;
 
-my $CASES = $ENV{CASES} || 20_000;
+my $CASES = $ENV{CASES} || 40_000;
 my $SEED = $ENV{SEED} // (time() ^ $$) % 1_000_000;
 my ($TABLES, $ROWS, $SESSIONS, $SAMPLE) = (4, 25, 15, 5);
 srand $SEED;
@@ -287,7 +287,7 @@ sub make_table
 	my @types = chance(0.5) ? one(@round) : some(2 + rand 4, @round);
 	my %table = (
 		name => "t.t$n", types => \@types, resource_type => @types == 1 ? $types[0] : undef,
-		base_url => one(undef, undef, $A, "$A/", $B, chance(0.2) ? $C : $A), compartment => one(undef, 'subject', 'full'),
+		base_url => one((undef) x 5, $A, "$A/", $B, chance(0.2) ? $C : $A), compartment => one(undef, 'subject', 'full'),
 		shared => one(undef, undef, undef, 1, 0), column => one(('jsonb') x 4, 'text'));
 	$table{patients} = one('text', 'text[]') if chance(0.3);
 	$table{plain} = !grep { defined } @table{qw(base_url compartment shared patients)};
@@ -342,7 +342,7 @@ sub make_issuer
 {
 	my ($n) = @_;
 	my %issuer = (name => "https://as.test/$n", audience => [ one([$A], [ $A, $B ], [$B])->@* ]);
-	$issuer{levels} = [ some(1 + rand 3, qw(patient user system)) ] if chance(0.3);
+	$issuer{levels} = [ some(1 + rand 3, qw(patient user system)) ] if chance(0.15);
 	$issuer{max_patients} = 2 if chance(0.3);
 	$issuer{patient_from_fhir_user} = 1 if chance(0.3);
 	if (chance(0.4)) { $issuer{user_sees_all} = 1 }
