@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 use lib dirname(__FILE__) . '/../perl';
 use DecisionModel;
 
-my $CASES = $ENV{CASES} || 40_000;
+my $CASES = $ENV{CASES} || 60_000;
 my $SEED = $ENV{SEED} // (time() ^ $$) % 1_000_000;
 my ($TABLES, $ROWS, $SESSIONS, $SAMPLE) = (4, 25, 15, 5);
 srand $SEED;
@@ -58,7 +58,7 @@ sub reference_text
 	my $type = chance(0.85) ? $wanted : one(qw(Patient Group Practitioner Organization Observation));
 	my $id = $type eq 'Patient' || chance(0.7) ? one(@PATIENTS) : one(qw(x1 x2));
 	return one(
-		("$type/$id") x 10, "$type/$id/_history/2", "$A/$type/$id", "$B/$type/$id", "$A/$type/$id/_history/1", "$C/$type/$id",
+		("$type/$id") x 10, ("$type/$id/_history/2") x 3, "$A/$type/$id", "$B/$type/$id", "$A/$type/$id/_history/1", "$C/$type/$id",
 		"#$id", 'urn:uuid:0c3151bd', $id, "$type?identifier=$id", "/$type/$id", "x$type/$id", lc("$type") . "/$id", "$type/$id/", "$type/");
 }
 
