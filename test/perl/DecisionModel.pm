@@ -132,7 +132,8 @@ sub _is_string { my ($value) = @_; return defined $value && JSON::PP->new->allow
 
 # --- decision -----------------------------------------------------------------------------------
 
-# permits(SESSION, TABLE, ROW, LETTER): yes or no. TABLE has protect()'s options, and patients => 1 when a column decides; ROW has resource, id, type, patients (a list).
+# permits(SESSION, TABLE, ROW, LETTER): yes or no. TABLE has protect()'s options, and patients when a
+# column decides; ROW has resource, id, type and patients, a list.
 sub permits
 {
 	my ($self, $session, $table, $row, $letter) = @_;

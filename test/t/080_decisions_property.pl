@@ -16,9 +16,9 @@ use Time::HiRes qw(time);
 use lib dirname(__FILE__) . '/../perl';
 use DecisionModel;
 
-my $CASES = $ENV{CASES} || 20_000;
+my $CASES = $ENV{CASES} || 60_000;
 my $SEED = $ENV{SEED} // (time() ^ $$) % 1_000_000;
-my ($TABLES, $ROWS, $SESSIONS, $SAMPLE) = (5, 30, 12, 6);
+my ($TABLES, $ROWS, $SESSIONS, $SAMPLE) = (4, 25, 15, 5);
 srand $SEED;
 diag "SEED=$SEED CASES=$CASES";
 
@@ -58,7 +58,7 @@ sub reference_text
 	my $type = chance(0.85) ? $wanted : one(qw(Patient Group Practitioner Organization Observation));
 	my $id = $type eq 'Patient' || chance(0.7) ? one(@PATIENTS) : one(qw(x1 x2));
 	return one(
-		("$type/$id") x 10, "$type/$id/_history/2", "$A/$type/$id", "$B/$type/$id", "$A/$type/$id/_history/1", "$C/$type/$id",
+		("$type/$id") x 10, ("$type/$id/_history/2") x 3, "$A/$type/$id", "$B/$type/$id", "$A/$type/$id/_history/1", "$C/$type/$id",
 		"#$id", 'urn:uuid:0c3151bd', $id, "$type?identifier=$id", "/$type/$id", "x$type/$id", lc("$type") . "/$id", "$type/$id/", "$type/");
 }
 
@@ -186,9 +186,51 @@ sub value_for
 	return one('5', '5.4|http://unitsofmeasure.org|mg', 'a$b');
 }
 
+# value_from(KIND, ELEMENT): a value that some element may meet
+sub value_from
+{
+	my ($kind, $element) = @_;
+	return one('', qw(eq ne gt lt ge le sa eb)) . (ref $element || chance(0.7) ? one(@DATES) : $element) if $kind eq 'date';
+	if ($kind eq 'token')
+	{
+		$element = one(DecisionModel::_walk($element, 'coding'), {}) if ref $element eq 'HASH' && $element->{coding};
+		return $element ? 'true' : 'false' if JSON::PP::is_bool($element);
+		my ($code, $system) = map { escaped($_ // '') } ref $element eq 'HASH' ? ($element->{code} // $element->{value}, $element->{system}) : $element;
+		$system //= one(@SYSTEMS);
+		return one($code, "$system|$code", "|$code", "$system|", one(@SYSTEMS) . "|$code");
+	}
+	if ($kind eq 'reference')
+	{
+		my $text = ref $element eq 'HASH' ? $element->{reference} // "Patient/$PATIENTS[0]" : $element;
+		my ($type, $id) = $text =~ m{([A-Z][A-Za-z]+)/([A-Za-z0-9]+)(?:/_history/.*)?\z} or return escaped($text);
+		return one(escaped($text), "$type/$id", "$type/$id/_history/3", $id, "$A/$type/$id", "$B/$type/$id");
+	}
+	return escaped(one(grep { !ref } map { ref eq 'ARRAY' ? @$_ : $_ } ref $element eq 'HASH' ? values %$element : $element, 'Smith'));
+}
+
+# A pair whose parameter has a value in a row of the type, if there is such a row.
+sub pair_from
+{
+	my ($type, $rows) = @_;
+	my $resource = one(map { $_->{resource} } grep { ref $_->{resource} && ($_->{resource}{resourceType} // '') eq $type } @{ $rows // [] });
+	return unless $resource;
+	my %definitions = (%{ $model->{'search-params'}{Resource} }, %{ $model->{'search-params'}{$type} });
+	my @found;
+	for my $name (sort keys %definitions)
+	{
+		my $d = $definitions{$name};
+		next unless $d->{type} =~ /\A(?:token|reference|string|uri|date)\z/;
+		push @found, map { [ $name, $d, $_ ] } map { DecisionModel::_walk($resource, $_) } @{ $d->{paths} // [] };
+	}
+	my ($name, $d, $element) = @{ one(grep { $_->[0] ne '_id' || chance(0.3) } @found) // return };
+	return "$name=" . percent(join ',', value_from($d->{type}, $element), chance(0.15) ? value_for($d) : ());
+}
+
 sub pair
 {
-	my ($type) = @_;
+	my ($type, $rows) = @_;
+	my $from = chance(0.6) && pair_from($type, $rows);
+	return $from if $from;
 	my $definitions = $model->{'search-params'}{$type};
 	my @usable = grep { ($definitions->{$_}{type} // '') =~ /\A(?:token|reference|string|uri|date)\z/ } sort keys %$definitions;
 	my @favourite = grep { $definitions->{$_} } qw(category code status identifier subject patient performer date);
@@ -205,12 +247,12 @@ sub pair
 
 sub scope_token
 {
-	my ($types) = @_;
+	my ($types, $rows) = @_;
 	my $level = one(qw(patient patient patient user user system));
 	my $type = chance(0.3) ? '*' : one(@$types, chance(0.1) ? (one(@TYPES), 'Foo', 'observation', 'Resource') : ());
 	my $permission = chance(0.3) ? one(qw(read write *)) : join '', grep { chance(0.75) } @LETTERS;
 	my $token = "$level/$type.$permission";
-	$token .= '?' . join '&', map { pair($type eq '*' || !$model->{types}{$type} ? one(@$types) : $type) } 1 .. one(1, 1, 2) if chance(0.45);
+	$token .= '?' . join '&', map { pair($type eq '*' || !$model->{types}{$type} ? one(@$types) : $type, $rows) } 1 .. one(1, 1, 2) if chance(0.45);
 	if (chance(0.06))
 	{
 		$token = one(
@@ -223,8 +265,11 @@ sub scope_token
 
 sub scope_text
 {
-	my ($types) = @_;
-	my @tokens = map { scope_token($types) } 1 .. 1 + rand 5;
+	my ($types, $rows) = @_;
+	# a part of the sessions is about one constraint alone
+	my $constraint = chance(0.4) && pair_from($types->[0], $rows);
+	return one(("system/$types->[0].cruds?") x 3, "system/*.cruds?", "user/$types->[0].cruds?", "patient/$types->[0].cruds?") . $constraint if $constraint;
+	my @tokens = map { scope_token($types, $rows) } 1 .. 1 + rand 5;
 	push @tokens, one(qw(openid fhirUser launch/patient launch offline_access __x http://x/y)) if chance(0.4);
 	my $text = join one(' ', ' ', ' ', '  '), @tokens;
 	return chance(0.01) ? "$text\tx" : $text;
@@ -238,11 +283,11 @@ sub bool { return !defined $_[0] ? 'NULL' : $_[0] ? 'true' : 'false' }
 
 sub make_table
 {
-	my ($n) = @_;
-	my @types = chance(0.5) ? one(chance(0.6) ? @COMMON : @IN_COMPARTMENT) : chance(0.7) ? some(4, @COMMON, some(6, @TYPES)) : some(8, @TYPES);
+	my ($n, @round) = @_;
+	my @types = chance(0.5) ? one(@round) : some(2 + rand 4, @round);
 	my %table = (
 		name => "t.t$n", types => \@types, resource_type => @types == 1 ? $types[0] : undef,
-		base_url => one(undef, undef, $A, "$A/", $B, chance(0.2) ? $C : $A), compartment => one(undef, 'subject', 'full'),
+		base_url => one((undef) x 5, $A, "$A/", $B, chance(0.2) ? $C : $A), compartment => one(undef, 'subject', 'full'),
 		shared => one(undef, undef, undef, 1, 0), column => one(('jsonb') x 4, 'text'));
 	$table{patients} = one('text', 'text[]') if chance(0.3);
 	$table{plain} = !grep { defined } @table{qw(base_url compartment shared patients)};
@@ -297,7 +342,7 @@ sub make_issuer
 {
 	my ($n) = @_;
 	my %issuer = (name => "https://as.test/$n", audience => [ one([$A], [ $A, $B ], [$B])->@* ]);
-	$issuer{levels} = [ some(1 + rand 3, qw(patient user system)) ] if chance(0.3);
+	$issuer{levels} = [ some(1 + rand 3, qw(patient user system)) ] if chance(0.15);
 	$issuer{max_patients} = 2 if chance(0.3);
 	$issuer{patient_from_fhir_user} = 1 if chance(0.3);
 	if (chance(0.4)) { $issuer{user_sees_all} = 1 }
@@ -321,11 +366,11 @@ sub issuer_sql
 
 sub claims
 {
-	my ($issuer, $types) = @_;
+	my ($issuer, $types, $rows) = @_;
 	my %claims = (iss => $issuer->{name}, sub => 'u', client_id => 'c', jti => 'j', exp => int(time()) + 3600, iat => int(time()) - 1);
 	my @aud = some(1 + rand 2, @{ $issuer->{audience} });
 	$claims{aud} = @aud == 1 && chance(0.5) ? $aud[0] : \@aud;
-	$claims{scope} = scope_text($types);
+	$claims{scope} = scope_text($types, $rows);
 	$claims{patient} = one(@PATIENTS) if chance(0.7);
 	$claims{patient} = one('Patient/p1', 'p 1', '', 7, ['p1'], [ some(2, qw(p1 p2 P1)) ], [qw(p1 p2 P1)], { id => 'p1' }) if chance(0.15);
 	$claims{fhirUser} = one(
@@ -380,7 +425,8 @@ my $started = time;
 while ($done < $CASES && $differences < 15)
 {
 	$round++;
-	my @tables = map { make_table($_) } 1 .. $TABLES;
+	my @round = (some(3, @COMMON), some(2, @IN_COMPARTMENT), some(1, @TYPES));
+	my @tables = map { make_table($_, @round) } 1 .. $TABLES;
 	my @issuers = map { make_issuer("$round.$_") } 1 .. 4;
 	my %types = map { $_ => 1 } map { @{ $_->{types} } } @tables;
 	my @sessions;
@@ -390,7 +436,7 @@ while ($done < $CASES && $differences < 15)
 		my $issuer = one(@issuers);
 		my $t0 = one(@tables);
 		my %session = (issuer => $issuer, interaction => one('', '', '', grep { $_ } sort keys %SELECT_ASKS));
-		$session{claims} = claims($issuer, [ one(@{ $t0->{types} }), one(sort keys %types), @{ $t0->{types} } ]);
+		$session{claims} = claims($issuer, [ one(@{ $t0->{types} }), one(sort keys %types), @{ $t0->{types} } ], $t0->{rows});
 		# the rows to write: one to insert, and for UPDATE another row's content to set
 		$session{writes} = [ map { my $t = $_; map { [ $t, 1 + int rand $ROWS, 1 + int rand $ROWS ] } 1 .. $SAMPLE } 0 .. $#tables ];
 		my $local = bool(chance(0.5));
@@ -401,7 +447,8 @@ while ($done < $CASES && $differences < 15)
 		{
 			my $t = $tables[$n];
 			my $relation = $t->{plain} && chance(0.5) ? 'NULL' : "'$t->{name}'";
-			my $alone = join ',', 0, map { $_->{k} } grep { $_->{alone} } @{ $t->{rows} };
+			my $alone = join ',', 0, map { $_->{k} }
+			  grep { $_->{alone} && ($relation ne 'NULL' || !$t->{resource_type} || ($_->{resource}{resourceType} // '') eq $t->{resource_type}) } @{ $t->{rows} };
 			$sql .= "SELECT 'P $n ' || string_agg(k || ':' || "
 			  . join(' || ', map { "coalesce(smart.permits_row(t, '$_')::int::text, 'n')" } @LETTERS)
 			  . " || ':' || CASE WHEN k IN ($alone) THEN "
