@@ -12,7 +12,7 @@ REVOKE TEMPORARY ON DATABASE fhir FROM PUBLIC;
 SELECT smart.protect('resources', resource => 'data', type => 'type', id => 'fhir_id', shared => false);
 -- Here a column has the patient's bare id. It decides reads: so it must be kept right by the writer.
 SELECT smart.protect('resources_by_type', resource => 'data', type => 'type', id => 'fhir_id',
-         patients => '(patient_id)::text', shared => false);
+         patients => 'patient_id', shared => false);
 GRANT SELECT, INSERT, UPDATE, DELETE ON resources, resources_by_type TO fhir_run;
 GRANT USAGE ON SEQUENCE resources_id_seq, resources_by_type_id_seq TO fhir_run;
 -- Caveats:
