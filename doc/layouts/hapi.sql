@@ -17,6 +17,14 @@ BEGIN
   -- the resource's own type and id go first: neither can be overruled by the text
   NEW.smart_patients := smart.patients(smart.resource_json(CASE NEW.res_encoding WHEN 'JSON' THEN NEW.res_text_vc END)
     || jsonb_build_object('resourceType', NEW.res_type, 'id', NEW.smart_id));
+  -- A new version is a new row: the policies see its content only. So that nobody puts a version on
+  -- top of a record that it may not change, the version before must allow it.
+  IF TG_OP = 'INSERT' AND NEW.res_ver > 1 AND row_security_active(TG_RELID) AND NOT EXISTS (
+       SELECT FROM public.hfj_res_ver v WHERE v.res_id = NEW.res_id AND v.res_ver = NEW.res_ver - 1
+         AND smart.permits_row(v, CASE NEW.res_encoding WHEN 'DEL' THEN 'd' ELSE 'u' END)) THEN
+    RAISE EXCEPTION USING ERRCODE = 'insufficient_privilege', MESSAGE = 'insufficient scope',
+      DETAIL = 'The session may not change the version before.';
+  END IF;
   RETURN NEW;
 END
 $$;
@@ -38,5 +46,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON hfj_res_ver TO fhir_run;
 --   hfj_res_tag, hfj_res_ver_prov, hfj_search*, hfj_history_tag, ... likewise
 -- A search therefore finds and counts what the token may not read (Bundle.total); only the
 -- contents are withheld. This stops a leak of resources, not one of search values.
+-- fhir_run must write them, so SQL run as fhir_run can change them: make hfj_resource.res_ver name
+-- another version, or give a resource another fhir_id, and then add versions to it.
 GRANT SELECT, INSERT, UPDATE, DELETE ON hfj_resource, hfj_res_link, hfj_spidx_string TO fhir_run;
 GRANT USAGE ON SEQUENCE seq_resource_id TO fhir_run;

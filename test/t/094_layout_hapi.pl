@@ -38,6 +38,20 @@ $l->is_run($alice, q{UPDATE hfj_res_ver SET smart_patients = '{alice}' WHERE res
 	'another\'s row is out of reach');
 $l->is_run($backend, q{UPDATE hfj_res_ver SET smart_patients = '{alice}', smart_id = 'x' WHERE res_id = 15 RETURNING smart_id, smart_patients},
 	'15|{p15}', 'the key columns are the trigger\'s');
+
+# An update: another version
+sub next_version
+{
+	my ($id, $version, $patient) = @_;
+	return "INSERT INTO hfj_res_ver (pid, res_id, res_type, res_ver, res_encoding, res_text_vc) VALUES (5002, $id, 'Observation', $version, 'JSON', '"
+	  . observation($patient) . "') RETURNING res_ver";
+}
+$l->is_run($alice, next_version(10, 2, 'alice'), '2', 'a patient adds a version to its own record');
+$l->is_run($alice, next_version(15, 2, 'alice'), 'SQLSTATE 42501', 'not to another\'s, whatever it says');
+$l->is_run($alice, next_version(15, 3, 'alice'), 'SQLSTATE 42501', 'nor after a gap');
+$l->is_run($alice, next_version(10, 2, 'bob'), 'SQLSTATE 42501', 'nor one that moves the record');
+$l->is_run($l->token('patient/*.crs', 'alice'), next_version(10, 2, 'alice'), 'SQLSTATE 42501', 'nor without u');
+$l->is_run($backend, next_version(15, 2, 'alice'), '2', 'a backend service may');
 my $delete = q{INSERT INTO hfj_res_ver (pid, res_id, res_type, res_ver, res_encoding) VALUES (5001, 10, 'Observation', 2, 'DEL') RETURNING res_ver};
 $l->is_run($backend, $delete, '2', 'a backend service deletes');
 $l->is_run($alice, $delete, 'SQLSTATE 42501', 'a patient cannot');
