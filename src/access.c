@@ -106,7 +106,9 @@ row_is_shared(const AccessTable *table, const AccessRow *row)
 {
 	if (table->shared != SHARED_DEFAULT)
 		return table->shared == SHARED_YES;
-	return access_type_is_shared(row->resource.type_name.data, row->resource.type_name.len);
+	return access_names_contain(table->shared_types ? table->shared_types : access_shared_types(),
+								row->resource.type_name.data,
+								row->resource.type_name.len);
 }
 
 /*

@@ -6,7 +6,8 @@
  * (the plan cache compares ids and skips it). When such a plan starts, and at each further
  * FETCH, the session must be usable: an expired or revoked one raises 28000 even if no row
  * would have been looked at. A cursor also remembers the generation of the session that it
- * was opened under, and ends with it.
+ * was opened under, and ends with it. Here, too, tokens are taken out of pg_stat_activity
+ * before a statement runs.
  *
  * A plan made before the library was loaded has no mark; loading the library drops all cached
  * plans, and the policy function itself checks at its first row.
@@ -14,17 +15,20 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
 #include "compat.h"
 #include "guard.h"
+#include "log_mask.h"
 #include "session.h"
 
 /* No syscache has this id. */
@@ -61,6 +65,9 @@ guard_planner(Query *parse, const char *query_string, int cursor_options, ParamL
 	bool		outer = plan_has_policy;
 	PlannedStmt *plan;
 
+	/* once for each statement that a client sends */
+	if (query_string != NULL && query_string == debug_query_string)
+		log_mask_activity();
 	plan_has_policy = false;
 	PG_TRY();
 	{
@@ -109,7 +116,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 	bool		guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
 
 	if (guarded)
-		(void) session_checked();
+		session_check_statement();
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();
 	if (next_executor_start_hook)
@@ -232,6 +239,11 @@ guard_process_utility(PlannedStmt *plan, const char *query_string, bool read_onl
 	if (IsA(plan->utilityStmt, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) plan->utilityStmt)->options & CURSOR_OPT_HOLD))
 		session_note_held_cursor();
+	if (context == PROCESS_UTILITY_TOPLEVEL)
+		log_mask_activity();
+	/* CREATE INDEX and its like start parallel workers without an executor */
+	if (!IsA(plan->utilityStmt, TransactionStmt) && IsTransactionState())
+		session_clear_dead_value();
 	if (next_process_utility_hook)
 		next_process_utility_hook(plan, query_string, read_only_tree, context, params, env, dest, completion);
 	else

@@ -123,13 +123,14 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 		return NULL;
 	values = (Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	if (OidIsValid(element))
-		return make_opclause(OID_ARRAY_OVERLAP_OP,
-							 BOOLOID,
-							 false,
-							 keys,
-							 values,
-							 InvalidOid,
-							 base == UUIDOID ? InvalidOid : DEFAULT_COLLATION_OID);
+	{
+		/* an index is matched by collation too: that of the id column may be in the keys' */
+		Oid			collation = exprCollation((Node *) keys);
+
+		if (base != UUIDOID && !OidIsValid(collation))
+			collation = DEFAULT_COLLATION_OID;
+		return make_opclause(OID_ARRAY_OVERLAP_OP, BOOLOID, false, keys, values, InvalidOid, collation);
+	}
 	else
 	{
 		ScalarArrayOpExpr *any = makeNode(ScalarArrayOpExpr);

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -79,7 +80,7 @@ call_context_function(const char *name, Datum argument)
 		if (get_func_rettype(function) != TEXTARRAYOID)
 			ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("context function must return text[]"));
 		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
 		fcinfo->args[0].value = argument;
 		fcinfo->args[0].isnull = false;
 		/* the caller needs EXECUTE, as if it had written the call itself */

@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help check format lint bench fuzz coverage sanitize valgrind matrix demo
+.PHONY: help check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -11,6 +11,7 @@ help:
 	@echo 'make lint               gcc and clang with -Werror, clang-tidy, cppcheck, shellcheck'
 	@echo 'make bench              bench/run.sh: ratios against named baselines'
 	@echo 'make fuzz               libFuzzer over the pure parsers (SECONDS=60)'
+	@echo 'make fuzz-decisions     random decisions against the model (CASES=1000000, SEED)'
 	@echo 'make coverage           line coverage of the test run'
 	@echo 'make sanitize           pg_regress with AddressSanitizer and UBSan in the server'
 	@echo 'make valgrind           pg_regress under valgrind (slow)'
@@ -30,6 +31,9 @@ bench:
 	bench/run.sh
 fuzz:
 	fuzz/run.sh
+fuzz-decisions: export CASES ?= 1000000
+fuzz-decisions:
+	test/prove.sh test/t/080_decisions_property.pl
 coverage:
 	tools/coverage.sh
 sanitize:

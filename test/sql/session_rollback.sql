@@ -228,6 +228,18 @@ SELECT st.login('{"patient":"2"}');
 SELECT st.state();
 COMMIT;
 
+-- A procedure's COMMIT and COMMIT AND CHAIN end a local session, and keep one of the connection.
+BEGIN;
+SELECT st.login('{"patient":"1"}');
+COMMIT AND CHAIN;
+SELECT st.state();
+SELECT smart.login(st.token('{"patient":"2"}'), false);
+ROLLBACK AND CHAIN;
+SELECT st.state();
+COMMIT;
+DO $$ BEGIN PERFORM st.login('{"patient":"1"}'); RAISE NOTICE '%', st.state(); COMMIT; RAISE NOTICE '%', st.state();
+	PERFORM smart.login(st.token('{"patient":"2"}'), false); COMMIT; RAISE NOTICE '%', st.state(); ROLLBACK; RAISE NOTICE '%', st.state(); PERFORM smart.logout(); END $$;
+
 -- A login inside a running statement shows no further rows of it; the next statement sees the new session.
 BEGIN;
 SELECT st.login('{"patient":"1"}');
@@ -286,6 +298,19 @@ SELECT st.login('{"scope":"system/*.rs"}');
 SELECT count(*) FROM st.observation;
 SELECT smart.set_interaction('create');
 SELECT count(*) FROM st.observation;
+-- Workers get the session byte by byte, whatever its length.
+DO $$
+DECLARE
+	change jsonb;
+	same int := 0;
+BEGIN
+	FOR n IN 1 .. 520 BY 7 LOOP
+		change := jsonb_build_object('sub', repeat('x', n), 'jti', repeat('y', n % 7 + 1));
+		PERFORM st.login(change);
+		EXECUTE 'SELECT $1 + 1 FROM smart.session s WHERE s.claims = $2 AND s.subject = $3' INTO STRICT same USING same, st.claims(change), repeat('x', n);
+	END LOOP;
+	RAISE NOTICE '% sessions', same;
+END $$;
 ROLLBACK;
 -- The session of a connection that logged out inside a transaction that then failed.
 SELECT smart.login(st.token('{"patient":"1"}'), false);
