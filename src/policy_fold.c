@@ -109,6 +109,16 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 	Oid			function = function_beside(row_policy, name, 0, NULL);
 	Expr	   *values;
 
+	if (base == VARCHAROID)
+	{
+		/* binary compatible; indexes on the column itself still match */
+		base = TEXTOID;
+		keys = (Expr *) makeRelabelType(keys,
+										OidIsValid(element) ? TEXTARRAYOID : TEXTOID,
+										-1,
+										exprCollation((Node *) keys),
+										COERCE_IMPLICIT_CAST);
+	}
 	if (!OidIsValid(function) || (base != UUIDOID && base != TEXTOID))
 		return NULL;
 	values = (Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);

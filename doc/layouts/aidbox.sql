@@ -39,4 +39,4 @@ END $$;
 -- * Scopes with search parameters over value[x] or extensions read FHIR's paths; Aidbox's format
 --   has others (value.Quantity, first-class extensions), so such a scope meets nothing.
 -- * Types that are Aidbox's own (AccessPolicy, User, ...) are no FHIR types: fhir_run gets no rights.
--- * INSERT .. ON CONFLICT DO UPDATE asks for c, u and r; within smart.set_interaction('update') for u alone.
+-- * INSERT .. ON CONFLICT DO UPDATE asks for c, r, s and u; within smart.set_interaction('update') for u alone.

@@ -32,12 +32,19 @@ $l->is_run($alice, 'UPDATE observation SET resource = ' . observation('o1', 'bob
 $l->is_run($alice, q(WITH u AS (UPDATE observation SET resource = resource WHERE id IN ('o1', 'o4') RETURNING 1) SELECT count(*) FROM u),
 	'1', 'an update reaches its own rows');
 
+$l->is_run($alice, sprintf($insert, q('o4'), observation('o4', 'alice')), 'SQLSTATE 23505', 'a conflict tells that an id is taken');
+
 # History
 my $keep = q(INSERT INTO observation_history SELECT id, 2, resource FROM observation WHERE id = 'o1');
 $l->is_run($updater, $keep, 'SQLSTATE 42501', 'an old version needs c');
 $l->is_run($updater, $keep, '', 'or u in the interaction update', interaction => 'update');
 $l->is_run($deleter, $keep, 'SQLSTATE 42501', 'a token with d but not c cannot keep what it deletes');
 $l->is_run($deleter, $keep, 'SQLSTATE 42501', 'nor in the interaction delete', interaction => 'delete');
+
+# A row of a history is judged by what it says itself
+my $graft = 'INSERT INTO observation_history VALUES (%s, 99, %s)';
+$l->is_run($alice, sprintf($graft, q('o4'), observation('o4', 'bob')), 'SQLSTATE 42501', 'no version in another chart');
+$l->is_run($alice, sprintf($graft, q('o4'), observation('o4', 'alice')), '', 'but one under another record\'s id with an own subject');
 
 # Partitions that come later
 $l->{node}->safe_psql('fhir', q{

@@ -31,6 +31,10 @@ sub upsert
 }
 $l->is_run($alice, upsert('new', 'alice'), 'new', 'an upsert creates');
 $l->is_run($alice, upsert('o1', 'alice'), 'o1', 'an upsert updates');
+foreach my $letters (qw(crus rus cus cru crs))
+{
+	$l->is_run($l->token("patient/*.$letters", 'alice'), upsert('o1', 'alice'), $letters eq 'crus' ? 'o1' : 'SQLSTATE 42501', "an upsert with $letters");
+}
 $l->is_run($updater, upsert('o1', 'alice'), 'SQLSTATE 42501', 'u alone does not do for an upsert');
 $l->is_run($updater, upsert('o1', 'alice'), 'o1', 'but does in the interaction update', interaction => 'update');
 $l->is_run($alice, upsert('o4', 'alice'), 'SQLSTATE 42501', 'an upsert does not take a record out of another chart');
