@@ -113,7 +113,7 @@ smart_explain(PG_FUNCTION_ARGS)
 		put(result, NULL, "denies", reason_text(reason, NULL));
 	else
 	{
-		grants = access_grants(session_text(session, session->scope), table.version, row.resource.type);
+		grants = access_grants(session_text(session, session->grants), table.version, row.resource.type);
 		for (int i = 0; i < grants->n; i++)
 		{
 			reason = access_grant_reason(session, &table, &row, &grants->grants[i], letter);

@@ -312,7 +312,7 @@ session_allows(const Session *session, const char *type_name, int letters)
 	{
 		for (int level = 0; level < 3; level++)
 			if (session->reach[level] != REACH_NOTHING &&
-				access_scope_has_wildcard(session_text(session, session->scope), level, letters))
+				access_scope_has_wildcard(session_text(session, session->grants), level, letters))
 				return true;
 		return false;
 	}

@@ -242,6 +242,7 @@ session_build(const SessionSource *source)
 	List	   *audience = NIL;
 	char	   *user_as_patient;
 	int			scope_levels;
+	char	   *grants;
 	bool		user_usable;
 	bool		named_several;
 
@@ -254,7 +255,7 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
-	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &ignored);
+	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
@@ -301,6 +302,7 @@ session_build(const SessionSource *source)
 	head.encounter = put_text(&buf, claims.encounter);
 	head.fhir_user = put_text(&buf, claims.fhir_user);
 	head.scope = put_text(&buf, scope_text);
+	head.grants = put_text(&buf, grants);
 	head.key_thumbprint = put_text(&buf, source->key_thumbprint);
 	head.patients = put_texts(&buf, patients);
 	head.user_patients = put_texts(&buf, user_patients);
