@@ -49,7 +49,7 @@ SELECT smart.add_issuer(i, '{"kty": "EC", "crv": "P-256", "kid": "1", "x": "MKBC
 FROM unnest('{https://leaks.test,https://all.leaks.test,https://user.leaks.test}'::text[]) AS i;
 
 CREATE FUNCTION leaks.log_in(claims jsonb, interaction text DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
-	SELECT smart.assume('{"aud": "https://fhir.test"}' || claims, coalesce(claims ->> 'iss', 'https://leaks.test'), interaction => interaction)
+	SELECT smart.assume(('{"aud": "https://fhir.test"}' || claims) - CASE claims -> 'aud' WHEN 'null' THEN 'aud' ELSE '' END, coalesce(claims ->> 'iss', 'https://leaks.test'), interaction => interaction)
 $$;
 -- What is there for the app role.
 CREATE VIEW leaks.everything WITH (security_invoker = true) AS
@@ -274,6 +274,57 @@ ORDER BY n;
 -- The context of a session that has both stays what the claim patient says; rows about the
 -- practitioner, the organization or the group 1 are not about patient 1.
 SELECT leaks.seen('{"iss": "https://user.leaks.test", "scope": "patient/Observation.rs", "patient": "1", "fhirUser": "Practitioner/2"}');
+-- A token for one FHIR base opened another that is served from the same database: a table of a
+-- base is open to tokens whose aud (or, without one, whose issuer's base_urls) names it. In each
+-- table, row 1 names patient 1 relatively, row 2 and 3 under the one base and the other.
+SAVEPOINT bases;
+SELECT smart.add_issuer(i, '{"kty": "EC", "crv": "P-256", "kid": "1", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}',
+	'{https://one.test,https://two.test/fhir}', base_urls => CASE i WHEN 'https://default.leaks.test' THEN '{https://two.test/fhir}'::text[] END)
+FROM unnest('{https://leaks.test,https://default.leaks.test}'::text[]) AS i;
+CREATE TABLE leaks.one (LIKE leaks.observation INCLUDING ALL);
+CREATE TABLE leaks.two (LIKE leaks.observation INCLUDING ALL);
+CREATE TABLE leaks.any (LIKE leaks.observation INCLUDING ALL);
+INSERT INTO leaks.any VALUES ('1', NULL, leaks.observation('1', 'Patient/1')), ('2', NULL, leaks.observation('2', 'https://one.test/Patient/1')),
+	('3', NULL, leaks.observation('3', 'https://two.test/fhir/Patient/1'));
+INSERT INTO leaks.one SELECT * FROM leaks.any;
+INSERT INTO leaks.two SELECT * FROM leaks.any;
+SELECT smart.protect('leaks.one', 'Observation', base_url => 'https://one.test'),
+	smart.protect('leaks.two', 'Observation', base_url => 'https://two.test/fhir/'), smart.protect('leaks.any', 'Observation');
+GRANT SELECT, INSERT, UPDATE, DELETE ON leaks.one, leaks.two, leaks.any TO regress_leaks_app;
+CREATE FUNCTION leaks.seen_of_bases(claims jsonb) RETURNS TABLE (one text, two text, "any" text, functions_agree boolean) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM leaks.log_in(claims);
+	SET LOCAL ROLE regress_leaks_app;
+	one := (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.one);
+	two := (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.two);
+	"any" := (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.any);
+	RESET ROLE;
+	functions_agree := one IS NOT DISTINCT FROM (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.one AS o WHERE smart.permits_row(o, 'r'))
+		AND one IS NOT DISTINCT FROM (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.one WHERE smart.permits(resource, 'r', 'leaks.one'))
+		AND two IS NOT DISTINCT FROM (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.two AS o WHERE smart.permits_row(o, 'r'))
+		AND two IS NOT DISTINCT FROM (SELECT string_agg(id, ' ' ORDER BY id) FROM leaks.two WHERE smart.permits(resource, 'r', 'leaks.two'));
+	PERFORM smart.logout();
+	RETURN NEXT;
+END $$;
+SELECT what, s.* FROM (VALUES
+	(1, 'one', '{"aud": "https://one.test"}'::jsonb),
+	(2, 'two', '{"aud": "https://two.test/fhir"}'),
+	(3, 'both', '{"aud": ["https://one.test", "https://two.test/fhir"]}'),
+	(4, 'one and a stranger', '{"aud": ["https://elsewhere.test", "https://one.test"]}'),
+	(5, 'none', '{"aud": null}'),
+	(6, 'none, by the issuer two', '{"aud": null, "iss": "https://default.leaks.test"}'),
+	(7, 'one, by the issuer two', '{"aud": "https://one.test", "iss": "https://default.leaks.test"}'),
+	(8, 'one, system', '{"aud": "https://one.test", "scope": "system/*.rs"}')) AS v(n, what, claims),
+	LATERAL leaks.seen_of_bases('{"scope": "patient/*.cruds", "patient": "1"}' || claims) AS s
+ORDER BY n;
+SELECT statement, leaks.tried('{"aud": "https://one.test", "scope": "patient/*.cruds", "patient": "1"}', format(statement, 'one')) AS one,
+	leaks.tried('{"aud": "https://one.test", "scope": "patient/*.cruds", "patient": "1"}', format(statement, 'two')) AS two,
+	leaks.tried('{"aud": "https://one.test", "scope": "system/*.cruds"}', format(statement, 'two')) AS two_system FROM (VALUES
+	(1, 'INSERT INTO leaks.%s SELECT ''4'', NULL, leaks.observation(''4'', ''Patient/1'')'),
+	(2, 'UPDATE leaks.%s SET resource = resource'),
+	(3, 'DELETE FROM leaks.%s')) AS v(n, statement)
+ORDER BY n;
+ROLLBACK TO bases;
 COMMIT;
 
 DROP SCHEMA leaks CASCADE;
