@@ -220,7 +220,7 @@ sub _reference_text
 {
 	my ($reference) = @_;
 	return unless ref $reference eq 'HASH';
-	return $reference->{reference} if exists $reference->{reference};
+	return _is_string($reference->{reference}) ? $reference->{reference} : undef if exists $reference->{reference};
 	return "$reference->{resourceType}/$reference->{id}" if defined $reference->{resourceType} && defined $reference->{id};
 	return;
 }
@@ -269,10 +269,8 @@ sub _matches
 	}
 	my $kind = $definition->{type};
 	my $target = $kind eq 'reference' ? $self->_only_target($type, $definition) : undef;
-	return 0
-	  if $kind eq 'reference' && !defined $target && (all { $_ eq 'Reference' } @{ $definition->{element_types} })
-	  && any { /\A$ID\z/ } @alternatives;
-	return 0 if $kind eq 'date' && any { !_date_value($_) } @alternatives;
+	# X?a=1,2 is X?a=1 and X?a=2: an alternative that is not valid grants nothing, the other may
+	@alternatives = grep { _date_value($_) } @alternatives if $kind eq 'date';
 	for my $alternative (@alternatives)
 	{
 		for my $element (@elements)
@@ -342,7 +340,11 @@ sub _reference_matches
 	my $text = ref $element ? _reference_text($element) : $element;
 	return 0 unless defined $text && !ref $text;
 	$value = _unescape($value);
-	$value = "$target/$value" if $value =~ /\A$ID\z/ && ref $element && defined $target;
+	if (ref $element && $value =~ /\A$ID\z/)
+	{
+		return 0 unless defined $target;
+		$value = "$target/$value";
+	}
 	$base =~ s{/\z}{} if defined $base;
 	for ($text, $value)
 	{
