@@ -55,7 +55,7 @@ reason_text(AccessReason reason, const AccessGrant *grant)
 		case ACCESS_CONSTRAINT:
 			return "a search parameter of the scope does not match";
 		case ACCESS_NO_PERSON:
-			return people[grant->level];
+			return grant ? people[grant->level] : "the session has no person";
 		case ACCESS_OUTSIDE:
 			return "the type is in no patient's compartment, and is not shared";
 		case ACCESS_OTHER_PATIENT:

@@ -66,9 +66,9 @@ scope_problem(const ScopeItem *item)
 		{
 			const ScopeParam *param = &item->params[i];
 
-			if (type < 0)
-				(void) fhir_constraint_check_any(version, param->name, param->value, &reason);
-			else if (fhir_constraint_compile(version, type, param->name, param->value, &reason) != NULL)
+			if (type < 0
+					? fhir_constraint_check_any(version, param->name, param->value, &reason)
+					: fhir_constraint_compile(version, type, param->name, param->value, &reason) != NULL)
 				reason = NULL;
 		}
 		if (reason == NULL)

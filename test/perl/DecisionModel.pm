@@ -220,7 +220,7 @@ sub _reference_text
 {
 	my ($reference) = @_;
 	return unless ref $reference eq 'HASH';
-	return $reference->{reference} if exists $reference->{reference};
+	return _is_string($reference->{reference}) ? $reference->{reference} : undef if exists $reference->{reference};
 	return "$reference->{resourceType}/$reference->{id}" if defined $reference->{resourceType} && defined $reference->{id};
 	return;
 }
@@ -350,7 +350,11 @@ sub _reference_matches
 	my $text = ref $element ? _reference_text($element) : $element;
 	return 0 unless defined $text && !ref $text;
 	$value = _unescape($value);
-	$value = "$target/$value" if $value =~ /\A$ID\z/ && ref $element && defined $target;
+	if (ref $element && $value =~ /\A$ID\z/)
+	{
+		return 0 unless defined $target;
+		$value = "$target/$value";
+	}
 	$base =~ s{/\z}{} if defined $base;
 	for ($text, $value)
 	{
