@@ -16,7 +16,7 @@ use Time::HiRes qw(time);
 use lib dirname(__FILE__) . '/../perl';
 use DecisionModel;
 
-my $CASES = $ENV{CASES} || 60_000;
+my $CASES = $ENV{CASES} || 120_000;
 my $SEED = $ENV{SEED} // (time() ^ $$) % 1_000_000;
 my ($TABLES, $ROWS, $SESSIONS, $SAMPLE) = (4, 25, 15, 5);
 srand $SEED;
@@ -220,7 +220,7 @@ sub pair_from
 	{
 		my $d = $definitions{$name};
 		next unless $d->{type} =~ /\A(?:token|reference|string|uri|date)\z/;
-		push @found, map { [ $name, $d, $_ ] } map { DecisionModel::_walk($resource, $_) } @{ $d->{paths} // [] };
+		push @found, map { ([ $name, $d, $_ ]) x ($d->{type} eq 'date' ? 3 : 1) } map { DecisionModel::_walk($resource, $_) } @{ $d->{paths} // [] };
 	}
 	my ($name, $d, $element) = @{ one(grep { $_->[0] ne '_id' || chance(0.3) } @found) // return };
 	return "$name=" . percent(join ',', value_from($d->{type}, $element), chance(0.15) ? value_for($d) : ());
@@ -442,7 +442,7 @@ while ($done < $CASES && $differences < 15)
 	{
 		my $issuer = one(@issuers);
 		my $t0 = one(@tables);
-		my %session = (issuer => $issuer, interaction => one('', '', '', grep { $_ } sort keys %SELECT_ASKS));
+		my %session = (issuer => $issuer, interaction => one('', '', '', 'update', grep { $_ } sort keys %SELECT_ASKS));
 		$session{claims} = claims($issuer, [ one(@{ $t0->{types} }), one(sort keys %types), @{ $t0->{types} } ], $t0->{rows});
 		# the rows to write: one to insert, and for UPDATE another row's content to set
 		$session{writes} = [ map { my $t = $_; map { [ $t, 1 + int rand $ROWS, 1 + int rand $ROWS ] } 1 .. $SAMPLE } 0 .. $#tables ];
