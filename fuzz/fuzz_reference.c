@@ -11,24 +11,24 @@
 
 #include "../src/fhir_reference.c"
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *newline = size > 0 ? memchr(data, '\n', size) : NULL;
-	FhirText	base_url = {NULL, 0};
-	FhirText	reference = {(const char *) data, (int) size};
-	FhirText	key;
+	FhirText base_url = {NULL, 0};
+	FhirText reference = {(const char *) data, (int) size};
+	FhirText key;
 
 	if (newline != NULL)
 	{
-		base_url = (FhirText) {(const char *) data, (int) (newline - (const char *) data)};
-		reference = (FhirText) {newline + 1, (int) (size - base_url.len - 1)};
+		base_url = (FhirText){(const char *) data, (int) (newline - (const char *) data)};
+		reference = (FhirText){newline + 1, (int) (size - base_url.len - 1)};
 	}
 	if (fhir_reference_key(reference, base_url, &key))
 	{
-		FhirText	again;
+		FhirText again;
 
 		/* A key lies in the reference; it is an id, or a URL that is its own key. */
 		if (key.data < reference.data || key.data + key.len > reference.data + reference.len)

@@ -22,8 +22,8 @@ typedef struct Chunk
 {
 	struct Chunk *next;
 	struct Chunk *previous;
-	size_t		size;
-	size_t		padding;
+	size_t size;
+	size_t padding;
 } Chunk;
 
 static Chunk chunks = {&chunks, &chunks, 0, 0};
@@ -38,7 +38,7 @@ ProcessInterrupts(void)
 void *
 palloc(Size size)
 {
-	Chunk	   *chunk = malloc(sizeof(Chunk) + size);
+	Chunk *chunk = malloc(sizeof(Chunk) + size);
 
 	if (chunk == NULL)
 		abort();
@@ -60,7 +60,7 @@ palloc0(Size size)
 void
 pfree(void *pointer)
 {
-	Chunk	   *chunk = (Chunk *) pointer - 1;
+	Chunk *chunk = (Chunk *) pointer - 1;
 
 	chunk->next->previous = chunk->previous;
 	chunk->previous->next = chunk->next;
@@ -70,7 +70,7 @@ pfree(void *pointer)
 void *
 repalloc(void *pointer, Size size)
 {
-	void	   *result = palloc(size);
+	void *result = palloc(size);
 
 	memcpy(result, pointer, Min(size, ((Chunk *) pointer - 1)->size));
 	pfree(pointer);
@@ -80,7 +80,7 @@ repalloc(void *pointer, Size size)
 char *
 pnstrdup(const char *text, Size len)
 {
-	char	   *result;
+	char *result;
 
 	len = strnlen(text, len);
 	result = palloc(len + 1);
@@ -95,19 +95,26 @@ pstrdup(const char *text)
 	return pnstrdup(text, strlen(text));
 }
 
-#define CHECK(condition) \
-	do { if (!(condition)) { fputs("broken law: " #condition "\n", stderr); abort(); } } while (0)
+#define CHECK(condition)                                                                           \
+	do                                                                                             \
+	{                                                                                              \
+		if (!(condition))                                                                          \
+		{                                                                                          \
+			fputs("broken law: " #condition "\n", stderr);                                         \
+			abort();                                                                               \
+		}                                                                                          \
+	} while (0)
 
 static bool
 params_within(const ScopeItem *wide, const ScopeItem *narrow)
 {
 	for (int i = 0; i < wide->n_params; i++)
 	{
-		bool		found = false;
+		bool found = false;
 
 		for (int j = 0; j < narrow->n_params && !found; j++)
 			found = strcmp(wide->params[i].name, narrow->params[j].name) == 0 &&
-				strcmp(wide->params[i].value, narrow->params[j].value) == 0;
+					strcmp(wide->params[i].value, narrow->params[j].value) == 0;
 		if (!found)
 			return false;
 	}
@@ -121,7 +128,7 @@ covers_by_items(const ScopeList *a, const ScopeList *b)
 	for (int i = 0; i < b->n_items; i++)
 	{
 		const ScopeItem *narrow = &b->items[i];
-		int			letters = narrow->kind == SCOPE_KIND_RESOURCE ? narrow->permissions : 1;
+		int letters = narrow->kind == SCOPE_KIND_RESOURCE ? narrow->permissions : 1;
 
 		for (int j = 0; j < a->n_items; j++)
 		{
@@ -130,7 +137,8 @@ covers_by_items(const ScopeList *a, const ScopeList *b)
 			if (narrow->kind != SCOPE_KIND_RESOURCE)
 				letters &= strcmp(wide->text, narrow->text) == 0 ? 0 : ~0;
 			else if (wide->kind == SCOPE_KIND_RESOURCE && wide->level == narrow->level &&
-					 (strcmp(wide->resource_type, "*") == 0 || strcmp(wide->resource_type, narrow->resource_type) == 0) &&
+					 (strcmp(wide->resource_type, "*") == 0 ||
+					  strcmp(wide->resource_type, narrow->resource_type) == 0) &&
 					 params_within(wide, narrow))
 				letters &= ~wide->permissions;
 		}
@@ -150,13 +158,13 @@ is_same(const ScopeList *a, const ScopeList *b)
 static bool
 parse_one(const char *text, size_t len, ScopeList *list)
 {
-	ScopeList	again;
-	ScopeList	claim;
+	ScopeList again;
+	ScopeList claim;
 	ScopeIgnored *ignored;
-	ScopeError	error;
-	int			n_ignored;
-	char	   *canonical;
-	bool		good;
+	ScopeError error;
+	int n_ignored;
+	char *canonical;
+	bool good;
 
 	scope_parse_claim(text, len, &claim, &n_ignored, &ignored);
 	canonical = scope_list_text(&claim);
@@ -180,18 +188,18 @@ parse_one(const char *text, size_t len, ScopeList *list)
 	return true;
 }
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *) data;
 	const char *cut = size > 0 ? memchr(text, '\n', size) : NULL;
-	size_t		len = cut ? (size_t) (cut - text) : size;
-	ScopeList	a;
-	ScopeList	b;
-	ScopeList	meet;
-	ScopeList	join;
+	size_t len = cut ? (size_t) (cut - text) : size;
+	ScopeList a;
+	ScopeList b;
+	ScopeList meet;
+	ScopeList join;
 
 	/* the definition is quadratic: leave out what alternatives multiplied */
 	if (parse_one(text, len, &a) && cut != NULL && parse_one(cut + 1, size - len - 1, &b) &&

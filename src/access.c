@@ -120,20 +120,24 @@ row_is_shared(const AccessTable *table, const AccessRow *row)
  * the patients, they decide reads, and a write needs both.
  */
 static AccessReason
-patients_reason(const Session *session, const AccessTable *table, AccessRow *row, ScopeLevel level, int letter)
+patients_reason(const Session *session, const AccessTable *table, AccessRow *row, ScopeLevel level,
+				int letter)
 {
-	bool		in_compartment = fhir_type_in_compartment(row->resource.version, row->resource.type);
+	bool in_compartment = fhir_type_in_compartment(row->resource.version, row->resource.type);
 
 	if (!in_compartment && !table->has_patients)
 		return ACCESS_OUTSIDE;
 	if (letter & READS)
-		return any_reached(session, level, members(table, row), row->uuid_keys) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+		return any_reached(session, level, members(table, row), row->uuid_keys)
+				   ? ACCESS_ALLOWED
+				   : ACCESS_OTHER_PATIENT;
 	if (table->has_patients && !any_reached(session, level, &row->patients, row->uuid_keys))
 		return ACCESS_OTHER_PATIENT;
 	if (!in_compartment)
 		return ACCESS_ALLOWED;
 	if (letter == SCOPE_D)
-		return any_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+		return any_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED
+																 : ACCESS_OTHER_PATIENT;
 	return all_reached(session, level, subjects(row)) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
 }
 
@@ -152,7 +156,7 @@ AccessReason
 access_grant_reason(const Session *session, const AccessTable *table, AccessRow *row,
 					const AccessGrant *grant, int letter)
 {
-	int			reach = session->reach[grant->level];
+	int reach = session->reach[grant->level];
 
 	if (!(grant->permissions & letter))
 		return ACCESS_NO_SCOPE;
@@ -175,7 +179,7 @@ session_grants(const Session *session, FhirVersion version, int type)
 	static uint64 generation = 0;
 	static uint64 scopes = 0;
 	static FhirVersion known_version;
-	static int	known_type;
+	static int known_type;
 	static const AccessGrants *known = NULL;
 
 	if (known == NULL || session->generation != generation || access_scopes_epoch() != scopes ||
@@ -206,18 +210,19 @@ access_permits(const Session *session, const AccessTable *table, AccessRow *row,
 }
 
 bool
-access_possible(const Session *session, FhirVersion version, int type, AccessShared shared, bool outside_too,
-				int letter)
+access_possible(const Session *session, FhirVersion version, int type, AccessShared shared,
+				bool outside_too, int letter)
 {
 	const AccessGrants *grants;
 	const char *name;
-	bool		is_shared;
+	bool is_shared;
 
 	if (type < 0)
 		return false;
 	grants = access_grants(session_text(session, session->grants), version, type);
 	name = fhir_type_name(version, type);
-	is_shared = shared == SHARED_DEFAULT ? access_type_is_shared(name, strlen(name)) : shared == SHARED_YES;
+	is_shared =
+		shared == SHARED_DEFAULT ? access_type_is_shared(name, strlen(name)) : shared == SHARED_YES;
 	for (int level = 0; level < 3; level++)
 	{
 		if (!(grants->permissions[level] & letter))
@@ -239,7 +244,8 @@ access_possible(const Session *session, FhirVersion version, int type, AccessSha
 }
 
 bool
-access_permits_command(const Session *session, const AccessTable *table, AccessRow *row, AccessCommand command)
+access_permits_command(const Session *session, const AccessTable *table, AccessRow *row,
+					   AccessCommand command)
 {
 	switch (command)
 	{
@@ -265,7 +271,8 @@ access_permits_command(const Session *session, const AccessTable *table, AccessR
 			if (access_permits(session, table, row, SCOPE_C))
 				return true;
 			/* update as create (IX-2) */
-			return session->interaction == INTERACTION_UPDATE && access_permits(session, table, row, SCOPE_U);
+			return session->interaction == INTERACTION_UPDATE &&
+				   access_permits(session, table, row, SCOPE_U);
 		case COMMAND_UPDATE:
 			return access_permits(session, table, row, SCOPE_U);
 		case COMMAND_DELETE:

@@ -15,7 +15,7 @@
 
 typedef enum AccessShared
 {
-	SHARED_DEFAULT,				/* by smart_fhir.shared_types */
+	SHARED_DEFAULT, /* by smart_fhir.shared_types */
 	SHARED_NO,
 	SHARED_YES
 } AccessShared;
@@ -26,49 +26,50 @@ typedef struct AccessTable
 	FhirVersion version;
 	FhirReading reading;
 	AccessShared shared;
-	const char *shared_types;	/* for SHARED_DEFAULT: names one after the other, ended by an empty
+	const char *shared_types; /* for SHARED_DEFAULT: names one after the other, ended by an empty
 								 * one; NULL: smart_fhir.shared_types */
-	FhirText	base_url;		/* without trailing slash; data NULL: none */
-	bool		has_patients;	/* a column gives the patients' keys */
+	FhirText base_url;		  /* without trailing slash; data NULL: none */
+	bool has_patients;		  /* a column gives the patients' keys */
 } AccessTable;
 
 /* One resource, or one row of a table. */
 typedef struct AccessRow
 {
-	bool		valid;			/* fhir_resource_init() took it */
+	bool valid; /* fhir_resource_init() took it */
 	FhirResource resource;
-	FhirKeys	patients;		/* from the table's own column, when it has one */
-	bool		uuid_keys;		/* those are uuids in canonical text: case does not count */
+	FhirKeys patients; /* from the table's own column, when it has one */
+	bool uuid_keys;	   /* those are uuids in canonical text: case does not count */
 	/* filled when first needed */
-	bool		has_subjects;
-	bool		has_members;
-	FhirKeys	subjects;
-	FhirKeys	members;
+	bool has_subjects;
+	bool has_members;
+	FhirKeys subjects;
+	FhirKeys members;
 } AccessRow;
 
 /* Why a grant did not help; for smart.explain(). */
 typedef enum AccessReason
 {
 	ACCESS_ALLOWED,
-	ACCESS_NOT_A_RESOURCE,		/* no object, no type, or another type than the table's */
-	ACCESS_BASE_URL,			/* the token does not open the table's FHIR base */
-	ACCESS_NO_SCOPE,			/* no scope has the letter for the type */
-	ACCESS_CONSTRAINT,			/* a search parameter does not match */
-	ACCESS_NO_PERSON,			/* no patient in context, no usable fhirUser */
-	ACCESS_OUTSIDE,				/* the type is in no patient's compartment */
-	ACCESS_OTHER_PATIENT,		/* the row is about somebody else */
-	ACCESS_SHARED_WRITE			/* a shared type is written by everyone's right only */
+	ACCESS_NOT_A_RESOURCE, /* no object, no type, or another type than the table's */
+	ACCESS_BASE_URL,	   /* the token does not open the table's FHIR base */
+	ACCESS_NO_SCOPE,	   /* no scope has the letter for the type */
+	ACCESS_CONSTRAINT,	   /* a search parameter does not match */
+	ACCESS_NO_PERSON,	   /* no patient in context, no usable fhirUser */
+	ACCESS_OUTSIDE,		   /* the type is in no patient's compartment */
+	ACCESS_OTHER_PATIENT,  /* the row is about somebody else */
+	ACCESS_SHARED_WRITE	   /* a shared type is written by everyone's right only */
 } AccessReason;
 
 extern void access_row_init(AccessRow *row);
 extern void access_row_reset(AccessRow *row);
 
 /* May the session use one letter (SCOPE_C ...) on the row? */
-extern bool access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letter);
+extern bool access_permits(const Session *session, const AccessTable *table, AccessRow *row,
+						   int letter);
 
 /* The same for one grant, with the reason. */
-extern AccessReason access_grant_reason(const Session *session, const AccessTable *table, AccessRow *row,
-										const AccessGrant *grant, int letter);
+extern AccessReason access_grant_reason(const Session *session, const AccessTable *table,
+										AccessRow *row, const AccessGrant *grant, int letter);
 /* What stands before any grant: ACCESS_ALLOWED when grants are to be asked. */
 extern AccessReason access_row_reason(const Session *session, const AccessTable *table,
 									  const AccessRow *row);
@@ -77,8 +78,8 @@ extern AccessReason access_row_reason(const Session *session, const AccessTable 
  * Could any row of a type be allowed for the letter? outside_too: a table shows rows of
  * types outside the compartment by a column of its own.
  */
-extern bool access_possible(const Session *session, FhirVersion version, int type, AccessShared shared,
-							bool outside_too, int letter);
+extern bool access_possible(const Session *session, FhirVersion version, int type,
+							AccessShared shared, bool outside_too, int letter);
 
 /* What a statement needs, by interaction (design.md, table of interactions). */
 typedef enum AccessCommand
@@ -100,4 +101,4 @@ extern bool access_names_contain(const char *names, const char *name, size_t len
 extern const char *access_shared_types(void);
 extern void access_init(void);
 
-#endif							/* SMART_FHIR_ACCESS_H */
+#endif /* SMART_FHIR_ACCESS_H */

@@ -26,8 +26,8 @@ PG_FUNCTION_INFO_V1(smart_explain);
 static void
 put(ReturnSetInfo *result, const char *scope, const char *verdict, const char *reason)
 {
-	Datum		values[3];
-	bool		nulls[3] = {scope == NULL, false, false};
+	Datum values[3];
+	bool nulls[3] = {scope == NULL, false, false};
 
 	values[0] = scope == NULL ? (Datum) 0 : CStringGetTextDatum(scope);
 	values[1] = CStringGetTextDatum(verdict);
@@ -71,11 +71,20 @@ static void
 explain_role(ReturnSetInfo *result, Oid relid)
 {
 	if (superuser())
-		put(result, NULL, "allows", "the current role is a superuser: row-level security does not bind it");
+		put(result,
+			NULL,
+			"allows",
+			"the current role is a superuser: row-level security does not bind it");
 	else if (has_bypassrls_privilege(GetUserId()))
-		put(result, NULL, "allows", "the current role has BYPASSRLS: row-level security does not bind it");
+		put(result,
+			NULL,
+			"allows",
+			"the current role has BYPASSRLS: row-level security does not bind it");
 	else if (OidIsValid(relid) && check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
-		put(result, NULL, "allows", "row-level security is not active for the current role on this table");
+		put(result,
+			NULL,
+			"allows",
+			"row-level security is not active for the current role on this table");
 }
 
 Datum
@@ -83,14 +92,14 @@ smart_explain(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	AccessTable table;
-	FhirText	type;
-	AccessRow	row;
-	int			letter = access_letter_arg(fcinfo, 1);
-	Oid			relid = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
+	FhirText type;
+	AccessRow row;
+	int letter = access_letter_arg(fcinfo, 1);
+	Oid relid = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
 	const Session *session = session_current();
 	const AccessGrants *grants;
 	AccessReason reason;
-	JoseStatus	status;
+	JoseStatus status;
 
 	InitMaterializedSRF(fcinfo, 0);
 	explain_role(result, relid);
@@ -107,13 +116,15 @@ smart_explain(PG_FUNCTION_ARGS)
 	}
 	access_table_arg(relid, &table, &type);
 	access_row_init(&row);
-	row.valid = !PG_ARGISNULL(0) && access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
+	row.valid =
+		!PG_ARGISNULL(0) && access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	reason = access_row_reason(session, &table, &row);
 	if (reason != ACCESS_ALLOWED)
 		put(result, NULL, "denies", reason_text(reason, NULL));
 	else
 	{
-		grants = access_grants(session_text(session, session->grants), table.version, row.resource.type);
+		grants =
+			access_grants(session_text(session, session->grants), table.version, row.resource.type);
 		for (int i = 0; i < grants->n; i++)
 		{
 			reason = access_grant_reason(session, &table, &row, &grants->grants[i], letter);

@@ -44,8 +44,8 @@ raise_bad_permission(const char *parameter, const char *hint)
 int
 access_letter_arg(FunctionCallInfo fcinfo, int arg)
 {
-	text	   *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
-	int			letter = 0;
+	text *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
+	int letter = 0;
 
 	if (value != NULL && VARSIZE_ANY_EXHDR(value) == 1)
 		letter = scope_permissions_parse(VARDATA_ANY(value), 1);
@@ -58,8 +58,8 @@ access_letter_arg(FunctionCallInfo fcinfo, int arg)
 static int
 letters_arg(FunctionCallInfo fcinfo, int arg)
 {
-	text	   *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
-	int			letters = 0;
+	text *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
+	int letters = 0;
 
 	if (value != NULL)
 		letters = scope_permissions_parse(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
@@ -84,7 +84,7 @@ raise_not_protected(Oid relid)
 static Const *
 const_arg(FuncExpr *call, int arg)
 {
-	Node	   *node = list_nth(call->args, arg);
+	Node *node = list_nth(call->args, arg);
 
 	return IsA(node, Const) && !((Const *) node)->constisnull ? (Const *) node : NULL;
 }
@@ -92,10 +92,10 @@ const_arg(FuncExpr *call, int arg)
 void
 access_table_arg(Oid relid, AccessTable *table, FhirText *type)
 {
-	Relation	rel;
-	FuncExpr   *call;
-	Const	   *options;
-	Const	   *name;
+	Relation rel;
+	FuncExpr *call;
+	Const *options;
+	Const *name;
 
 	memset(table, 0, sizeof(*table));
 	table->version = FHIR_R4;
@@ -123,9 +123,10 @@ access_table_arg(Oid relid, AccessTable *table, FhirText *type)
 bool
 access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type)
 {
-	FhirText	absent = {NULL, 0};
+	FhirText absent = {NULL, 0};
 
-	if (!fhir_resource_init(&row->resource, &resource->root, table->version, absent, absent, table->base_url))
+	if (!fhir_resource_init(
+			&row->resource, &resource->root, table->version, absent, absent, table->base_url))
 		return false;
 	return type.data == NULL || (row->resource.type_name.len == type.len &&
 								 memcmp(row->resource.type_name.data, type.data, type.len) == 0);
@@ -134,12 +135,12 @@ access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *tab
 Datum
 smart_permits(PG_FUNCTION_ARGS)
 {
-	int			letter = access_letter_arg(fcinfo, 1);
+	int letter = access_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
 	AccessTable table;
-	FhirText	type;
-	AccessRow	row;
-	bool		allowed = false;
+	FhirText type;
+	AccessRow row;
+	bool allowed = false;
 
 	access_table_arg(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2), &table, &type);
 	if (session == NULL || PG_ARGISNULL(0))
@@ -155,12 +156,12 @@ smart_permits(PG_FUNCTION_ARGS)
 /* How to evaluate a table's policy arguments on a stored row; kept for the statement. */
 typedef struct RowEvaluation
 {
-	Oid			relid;
+	Oid relid;
 	AccessTable table;
-	Oid			patients_type;
+	Oid patients_type;
 	TupleTableSlot *slot;
 	ExprContext *econtext;
-	ExprState  *args[POLICY_N_ARGS];
+	ExprState *args[POLICY_N_ARGS];
 } RowEvaluation;
 
 static RowEvaluation *
@@ -168,9 +169,9 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 {
 	RowEvaluation *eval = fcinfo->flinfo->fn_extra;
 	MemoryContext old;
-	Relation	rel;
-	FuncExpr   *call;
-	Const	   *options;
+	Relation rel;
+	FuncExpr *call;
+	Const *options;
 
 	if (eval != NULL && eval->relid == relid)
 		return eval;
@@ -185,7 +186,8 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 	policy_options(DatumGetJsonbP(options->constvalue), &eval->table);
 	eval->patients_type = getBaseType(exprType(list_nth(call->args, POLICY_PATIENTS)));
 	eval->econtext = CreateStandaloneExprContext();
-	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)), &TTSOpsHeapTuple);
+	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)),
+										  &TTSOpsHeapTuple);
 	for (int i = POLICY_PATIENTS; i <= POLICY_ID; i++)
 		eval->args[i] = ExecInitExpr(expression_planner(copyObject(list_nth(call->args, i))), NULL);
 	relation_close(rel, AccessShareLock);
@@ -197,13 +199,13 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 static FhirText
 evaluated_text(RowEvaluation *eval, int arg)
 {
-	FhirText	result = {NULL, 0};
-	bool		isnull;
-	Datum		value = ExecEvalExprSwitchContext(eval->args[arg], eval->econtext, &isnull);
+	FhirText result = {NULL, 0};
+	bool isnull;
+	Datum value = ExecEvalExprSwitchContext(eval->args[arg], eval->econtext, &isnull);
 
 	if (!isnull)
 	{
-		text	   *detoasted = DatumGetTextPP(value);
+		text *detoasted = DatumGetTextPP(value);
 
 		result.data = VARDATA_ANY(detoasted);
 		result.len = VARSIZE_ANY_EXHDR(detoasted);
@@ -214,27 +216,29 @@ evaluated_text(RowEvaluation *eval, int arg)
 Datum
 smart_permits_row(PG_FUNCTION_ARGS)
 {
-	int			letter = access_letter_arg(fcinfo, 1);
+	int letter = access_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
-	uint64		generation = session_generation();
+	uint64 generation = session_generation();
 	HeapTupleHeader header;
 	HeapTupleData tuple;
 	RowEvaluation *eval;
-	AccessRow	row;
-	Oid			relid;
-	Datum		resource;
-	bool		isnull;
-	bool		allowed = false;
+	AccessRow row;
+	Oid relid;
+	Datum resource;
+	bool isnull;
+	bool allowed = false;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	header = PG_GETARG_HEAPTUPLEHEADER(0);
 	relid = typeidTypeRelid(HeapTupleHeaderGetTypeId(header));
 	if (!OidIsValid(relid))
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("first argument of smart.permits_row() must be a row of a table"),
-				errhint("Pass the table's alias: SELECT smart.permits_row(o, 'r') FROM observation o."));
+		ereport(
+			ERROR,
+			errcode(ERRCODE_DATATYPE_MISMATCH),
+			errmsg("first argument of smart.permits_row() must be a row of a table"),
+			errhint(
+				"Pass the table's alias: SELECT smart.permits_row(o, 'r') FROM observation o."));
 	eval = row_evaluation(fcinfo, relid);
 	if (session == NULL)
 		PG_RETURN_BOOL(false);
@@ -249,9 +253,10 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
 	if (!isnull)
 	{
-		FhirText	type = evaluated_text(eval, POLICY_TYPE);
-		FhirText	id = evaluated_text(eval, POLICY_ID);
-		Datum		patients = ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
+		FhirText type = evaluated_text(eval, POLICY_TYPE);
+		FhirText id = evaluated_text(eval, POLICY_ID);
+		Datum patients =
+			ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
 
 		/* a function in the table's expressions may have logged out or in: ask again */
 		session = session_generation() == generation ? session_current() : NULL;
@@ -278,21 +283,22 @@ smart_permits_row(PG_FUNCTION_ARGS)
 static bool
 table_with_patients_exists(const char *type)
 {
-	Oid			argtypes[1] = {TEXTOID};
-	Datum		args[1] = {CStringGetTextDatum(type)};
-	bool		found;
+	Oid argtypes[1] = {TEXTOID};
+	Datum args[1] = {CStringGetTextDatum(type)};
+	bool found;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args("SELECT 1 FROM smart.protected_table"
-							  " WHERE (resource_type OPERATOR(pg_catalog.=) $1 OR resource_type IS NULL)"
-							  " AND options OPERATOR(pg_catalog.@>) '{\"patients\": true}'",
-							  1,
-							  argtypes,
-							  args,
-							  NULL,
-							  true,
-							  1) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT 1 FROM smart.protected_table"
+			" WHERE (resource_type OPERATOR(pg_catalog.=) $1 OR resource_type IS NULL)"
+			" AND options OPERATOR(pg_catalog.@>) '{\"patients\": true}'",
+			1,
+			argtypes,
+			args,
+			NULL,
+			true,
+			1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read smart.protected_table");
 	found = SPI_processed > 0;
 	SPI_finish();
@@ -304,7 +310,7 @@ static bool
 session_allows(const Session *session, const char *type_name, int letters)
 {
 	FhirVersion version = FHIR_R4;
-	int			type = -1;
+	int type = -1;
 
 	if (session == NULL)
 		return false;
@@ -335,7 +341,7 @@ session_allows(const Session *session, const char *type_name, int letters)
 Datum
 smart_allows(PG_FUNCTION_ARGS)
 {
-	int			letters = letters_arg(fcinfo, 1);
+	int letters = letters_arg(fcinfo, 1);
 	const Session *session = session_checked();
 
 	if (PG_ARGISNULL(0))
@@ -346,10 +352,10 @@ smart_allows(PG_FUNCTION_ARGS)
 Datum
 smart_require(PG_FUNCTION_ARGS)
 {
-	int			letters = letters_arg(fcinfo, 1);
+	int letters = letters_arg(fcinfo, 1);
 	const Session *session = session_checked();
-	char	   *type = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char		buf[8];
+	char *type = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char buf[8];
 
 	if (type == NULL || !session_allows(session, type, letters))
 		policy_raise_insufficient(NULL, scope_permissions_text(letters, buf));

@@ -11,13 +11,14 @@
 #include "access.h"
 
 /* One letter of cruds; 22023 for anything else. */
-extern int	access_letter_arg(FunctionCallInfo fcinfo, int arg);
+extern int access_letter_arg(FunctionCallInfo fcinfo, int arg);
 /* Options of a protected relation and its type, or the defaults for InvalidOid; 55000. */
 extern void access_table_arg(Oid relid, AccessTable *table, FhirText *type);
 /*
  * A resource that no table completes: one without a string resourceType, or of another type
  * than the table's, is none. False then. The row keeps pointers into the jsonb.
  */
-extern bool access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type);
+extern bool access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table,
+									 FhirText type);
 
-#endif							/* SMART_FHIR_ACCESS_FUNCTIONS_H */
+#endif /* SMART_FHIR_ACCESS_FUNCTIONS_H */

@@ -23,24 +23,24 @@ typedef struct TypeGrants
 {
 	struct TypeGrants *next;
 	FhirVersion version;
-	int			type;
+	int type;
 	AccessGrants grants;
 } TypeGrants;
 
 typedef struct CompiledScope
 {
 	MemoryContext context;
-	char	   *text;
-	uint32		hash;
-	uint64		last_used;
-	int			n_scopes;
-	ScopeList  *scopes;			/* one a token: its alternatives */
+	char *text;
+	uint32 hash;
+	uint64 last_used;
+	int n_scopes;
+	ScopeList *scopes; /* one a token: its alternatives */
 	TypeGrants *types;
 } CompiledScope;
 
 static MemoryContext scopes_context = NULL;
 static CompiledScope *compiled[MAX_COMPILED];
-static int	n_compiled = 0;
+static int n_compiled = 0;
 static CompiledScope *latest = NULL;
 static uint64 use_counter = 0;
 static uint64 scopes_epoch = 1;
@@ -54,7 +54,7 @@ scope_problem(const ScopeItem *item)
 	for (int version = 0; version < FHIR_VERSIONS; version++)
 	{
 		const char *reason = NULL;
-		int			type = -1;
+		int type = -1;
 
 		if (strcmp(item->resource_type, "*") != 0)
 		{
@@ -66,9 +66,9 @@ scope_problem(const ScopeItem *item)
 		{
 			const ScopeParam *param = &item->params[i];
 
-			if (type < 0
-					? fhir_constraint_check_any(version, param->name, param->value, &reason)
-					: fhir_constraint_compile(version, type, param->name, param->value, &reason) != NULL)
+			if (type < 0 ? fhir_constraint_check_any(version, param->name, param->value, &reason)
+						 : fhir_constraint_compile(
+							   version, type, param->name, param->value, &reason) != NULL)
 				reason = NULL;
 		}
 		if (reason == NULL)
@@ -94,7 +94,7 @@ static const char *
 spoiling_alternative(const ScopeList *alternatives)
 {
 	const char *reason = NULL;
-	int			n_problems = 0;
+	int n_problems = 0;
 
 	for (int i = 0; i < alternatives->n_items && alternatives->n_items > 1; i++)
 	{
@@ -123,10 +123,10 @@ claim_grants(const char *claim, int levels, int *granted, List **ignored)
 	initStringInfo(&kept);
 	for (;;)
 	{
-		size_t		len = strcspn(at, " ");
-		ScopeList	list;
+		size_t len = strcspn(at, " ");
+		ScopeList list;
 		ScopeIgnored *bad;
-		int			n_bad;
+		int n_bad;
 
 		CHECK_FOR_INTERRUPTS();
 		if (memchr(at, '/', len) != NULL)
@@ -153,15 +153,16 @@ claim_grants(const char *claim, int levels, int *granted, List **ignored)
 }
 
 char *
-access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, char **grants, List **ignored)
+access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, char **grants,
+						List **ignored)
 {
 	static const char *const level_reasons[] = {"the issuer may not grant patient/",
 												"the issuer may not grant user/",
 												"the issuer may not grant system/"};
-	ScopeList	list;
+	ScopeList list;
 	ScopeIgnored *bad = NULL;
-	int			n_bad = 0;
-	int			kept = 0;
+	int n_bad = 0;
+	int kept = 0;
 
 	*ignored = NIL;
 	*granted = 0;
@@ -176,7 +177,7 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 		*ignored = ignore(*ignored, bad[i].text ? bad[i].text : "", bad[i].reason);
 	for (int i = 0; i < list.n_items; i++)
 	{
-		ScopeItem  *item = &list.items[i];
+		ScopeItem *item = &list.items[i];
 
 		if (item->kind == SCOPE_KIND_RESOURCE)
 		{
@@ -204,15 +205,15 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 static void
 parse_scopes(CompiledScope *scope)
 {
-	int			capacity = 16;
+	int capacity = 16;
 	const char *at = scope->text;
 
 	scope->scopes = palloc(sizeof(ScopeList) * capacity);
 	for (; *at; at += strspn(at, " "))
 	{
-		size_t		len = strcspn(at, " ");
+		size_t len = strcspn(at, " ");
 		ScopeIgnored *bad;
-		int			n_bad;
+		int n_bad;
 
 		CHECK_FOR_INTERRUPTS();
 		if (scope->n_scopes == capacity)
@@ -230,11 +231,11 @@ parse_scopes(CompiledScope *scope)
 static CompiledScope *
 compiled_scope(const char *text)
 {
-	uint32		hash = hash_bytes((const unsigned char *) text, strlen(text));
+	uint32 hash = hash_bytes((const unsigned char *) text, strlen(text));
 	CompiledScope *scope;
 	MemoryContext context;
 	MemoryContext old;
-	int			slot;
+	int slot;
 
 	if (latest != NULL && latest->hash == hash && strcmp(latest->text, text) == 0)
 		return latest;
@@ -249,7 +250,8 @@ compiled_scope(const char *text)
 
 	/* Build it whole before it is entered, so an error leaves nothing half-done. */
 	if (scopes_context == NULL)
-		scopes_context = AllocSetContextCreate(TopMemoryContext, "smart_fhir scopes", ALLOCSET_SMALL_SIZES);
+		scopes_context =
+			AllocSetContextCreate(TopMemoryContext, "smart_fhir scopes", ALLOCSET_SMALL_SIZES);
 	context = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir scope", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	scope = palloc0(sizeof(CompiledScope));
@@ -310,8 +312,8 @@ compile_grant(const ScopeItem *item, FhirVersion version, int type, AccessGrant 
 	grant->constraints = palloc(sizeof(FhirConstraint *) * Max(item->n_params, 1));
 	for (int i = 0; i < item->n_params; i++)
 	{
-		grant->constraints[i] =
-			fhir_constraint_compile(version, type, item->params[i].name, item->params[i].value, &reason);
+		grant->constraints[i] = fhir_constraint_compile(
+			version, type, item->params[i].name, item->params[i].value, &reason);
 		if (grant->constraints[i] == NULL)
 			return false;
 	}
@@ -325,7 +327,7 @@ access_grants(const char *text, FhirVersion version, int type)
 	CompiledScope *scope;
 	TypeGrants *entry;
 	MemoryContext old;
-	int			capacity;
+	int capacity;
 
 	if (type < 0)
 		return &nothing;
@@ -342,8 +344,8 @@ access_grants(const char *text, FhirVersion version, int type)
 	entry->grants.grants = palloc(sizeof(AccessGrant) * capacity);
 	for (int i = 0; i < scope->n_scopes; i++)
 	{
-		ScopeList  *alternatives = &scope->scopes[i];
-		int			before = entry->grants.n;
+		ScopeList *alternatives = &scope->scopes[i];
+		int before = entry->grants.n;
 
 		CHECK_FOR_INTERRUPTS();
 		for (int j = 0; j < alternatives->n_items; j++)
@@ -351,9 +353,11 @@ access_grants(const char *text, FhirVersion version, int type)
 			if (entry->grants.n == capacity)
 			{
 				capacity *= 2;
-				entry->grants.grants = repalloc_huge(entry->grants.grants, sizeof(AccessGrant) * capacity);
+				entry->grants.grants =
+					repalloc_huge(entry->grants.grants, sizeof(AccessGrant) * capacity);
 			}
-			if (!compile_grant(&alternatives->items[j], version, type, &entry->grants.grants[entry->grants.n]))
+			if (!compile_grant(
+					&alternatives->items[j], version, type, &entry->grants.grants[entry->grants.n]))
 			{
 				/* one that means nothing here spoils the others */
 				entry->grants.n = before;
@@ -363,9 +367,11 @@ access_grants(const char *text, FhirVersion version, int type)
 		}
 	}
 	for (int i = 0; i < entry->grants.n; i++)
-		entry->grants.permissions[entry->grants.grants[i].level] |= entry->grants.grants[i].permissions;
+		entry->grants.permissions[entry->grants.grants[i].level] |=
+			entry->grants.grants[i].permissions;
 	/* most scopes name other types: keep no room for them */
-	entry->grants.grants = repalloc(entry->grants.grants, sizeof(AccessGrant) * Max(entry->grants.n, 1));
+	entry->grants.grants =
+		repalloc(entry->grants.grants, sizeof(AccessGrant) * Max(entry->grants.n, 1));
 	MemoryContextSwitchTo(old);
 	entry->next = scope->types;
 	scope->types = entry;
@@ -376,7 +382,7 @@ bool
 access_scope_has_wildcard(const char *text, ScopeLevel level, int permissions)
 {
 	CompiledScope *scope = compiled_scope(text);
-	int			found = 0;
+	int found = 0;
 
 	for (int i = 0; i < scope->n_scopes; i++)
 	{

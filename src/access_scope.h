@@ -13,18 +13,18 @@
 /* One scope that reaches a type. */
 typedef struct AccessGrant
 {
-	ScopeLevel	level;
-	int			permissions;	/* SCOPE_* bits */
-	int			n_constraints;
-	FhirConstraint **constraints;	/* all must match */
-	const char *text;			/* the scope, for smart.explain() */
+	ScopeLevel level;
+	int permissions; /* SCOPE_* bits */
+	int n_constraints;
+	FhirConstraint **constraints; /* all must match */
+	const char *text;			  /* the scope, for smart.explain() */
 } AccessGrant;
 
 typedef struct AccessGrants
 {
-	int			n;
+	int n;
 	AccessGrant *grants;
-	int			permissions[3]; /* by level: letters that some grant has */
+	int permissions[3]; /* by level: letters that some grant has */
 } AccessGrants;
 
 /*
@@ -48,4 +48,4 @@ extern uint64 access_scopes_epoch(void);
 /* Letters that "*" scopes of each level grant without constraint (for smart.allows('*', ..)). */
 extern bool access_scope_has_wildcard(const char *scope, ScopeLevel level, int permissions);
 
-#endif							/* SMART_FHIR_ACCESS_SCOPE_H */
+#endif /* SMART_FHIR_ACCESS_SCOPE_H */

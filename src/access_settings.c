@@ -15,7 +15,8 @@
 #include "compat.h"
 
 #define DEFAULT_SHARED_TYPES                                                                       \
-	"Endpoint, HealthcareService, Location, Medication, Organization, Practitioner, PractitionerRole"
+	"Endpoint, HealthcareService, Location, Medication, Organization, Practitioner, "              \
+	"PractitionerRole"
 
 /*
  * smart_fhir.shared_types: resource types that hold no patient and that anyone with a covering
@@ -28,7 +29,7 @@ static char *guc_shared_types = NULL;
  * smart_fhir.compartment: how protect() reads compartment membership unless told. Set to full
  * where the formal definition of FHIR is wanted: performer, author and the like count as well.
  */
-static int	guc_compartment = FHIR_SUBJECT;
+static int guc_compartment = FHIR_SUBJECT;
 
 static const struct config_enum_entry compartment_options[] = {
 	{"subject", FHIR_SUBJECT, false}, {"full", FHIR_FULL, false}, {NULL, 0, false}};
@@ -39,17 +40,18 @@ static const char *shared_names = "";
 static bool
 check_shared_types(char **newval, void **extra, GucSource source)
 {
-	char	   *copy = pstrdup(*newval);
-	char	   *at = copy;
-	List	   *names = NIL;
-	ListCell   *cell;
-	char	   *list;
-	char	   *out;
+	char *copy = pstrdup(*newval);
+	char *at = copy;
+	List *names = NIL;
+	ListCell *cell;
+	char *list;
+	char *out;
 
 	/* type names are case-sensitive, so SplitIdentifierString, which folds case, will not do */
-	for (char *name = strtok_r(copy, ", \t\n", &at); name != NULL; name = strtok_r(NULL, ", \t\n", &at))
+	for (char *name = strtok_r(copy, ", \t\n", &at); name != NULL;
+		 name = strtok_r(NULL, ", \t\n", &at))
 	{
-		bool		known = false;
+		bool known = false;
 
 		for (int version = 0; version < FHIR_VERSIONS; version++)
 			known = known || fhir_type_lookup(version, name, strlen(name)) >= 0;
@@ -63,7 +65,7 @@ check_shared_types(char **newval, void **extra, GucSource source)
 	list = out = guc_extra_alloc(strlen(*newval) + 2);
 	if (list == NULL)
 		return false;
-	foreach (cell, names)
+	foreach(cell, names)
 		out = stpcpy(out, lfirst(cell)) + 1;
 	*out = '\0';
 	*extra = list;
@@ -108,7 +110,8 @@ access_init(void)
 {
 	DefineCustomStringVariable("smart_fhir.shared_types",
 							   "Lists the resource types that hold no patient.",
-							   "Rows of these types are readable under any level whose scope covers them. Default of smart.protect(shared).",
+							   "Rows of these types are readable under any level whose scope "
+							   "covers them. Default of smart.protect(shared).",
 							   &guc_shared_types,
 							   DEFAULT_SHARED_TYPES,
 							   PGC_SUSET,
@@ -118,7 +121,8 @@ access_init(void)
 							   NULL);
 	DefineCustomEnumVariable("smart_fhir.compartment",
 							 "Sets how the patient compartment is read.",
-							 "subject: the element that says whom the record is about; full: every element of the definition. Default of smart.protect(compartment).",
+							 "subject: the element that says whom the record is about; full: every "
+							 "element of the definition. Default of smart.protect(compartment).",
 							 &guc_compartment,
 							 FHIR_SUBJECT,
 							 compartment_options,

@@ -10,4 +10,4 @@
 /* smart_fhir.compartment */
 extern FhirReading access_default_reading(void);
 
-#endif							/* SMART_FHIR_ACCESS_SETTINGS_H */
+#endif /* SMART_FHIR_ACCESS_SETTINGS_H */

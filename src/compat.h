@@ -46,14 +46,15 @@
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_proc.h"
-#define compat_proc_aclcheck(oid) object_aclcheck(ProcedureRelationId, (oid), GetUserId(), ACL_EXECUTE)
+#define compat_proc_aclcheck(oid)                                                                  \
+	object_aclcheck(ProcedureRelationId, (oid), GetUserId(), ACL_EXECUTE)
 #else
 #define compat_proc_aclcheck(oid) pg_proc_aclcheck((oid), GetUserId(), ACL_EXECUTE)
 #endif
 static inline void
 compat_check_execute(Oid function)
 {
-	AclResult	result = compat_proc_aclcheck(function);
+	AclResult result = compat_proc_aclcheck(function);
 
 	if (result != ACLCHECK_OK)
 		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));

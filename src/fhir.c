@@ -34,12 +34,12 @@ PG_FUNCTION_INFO_V1(smart_fhir_probe);
 static FhirText
 arg_text(FunctionCallInfo fcinfo, int i)
 {
-	text	   *arg;
+	text *arg;
 
 	if (PG_ARGISNULL(i))
-		return (FhirText) {NULL, 0};
+		return (FhirText){NULL, 0};
 	arg = PG_GETARG_TEXT_PP(i);
-	return (FhirText) {VARDATA_ANY(arg), (int) VARSIZE_ANY_EXHDR(arg)};
+	return (FhirText){VARDATA_ANY(arg), (int) VARSIZE_ANY_EXHDR(arg)};
 }
 
 static bool
@@ -52,7 +52,7 @@ text_is(FhirText text, const char *literal)
 static FhirReading
 arg_reading(FunctionCallInfo fcinfo, int i)
 {
-	FhirText	name = arg_text(fcinfo, i);
+	FhirText name = arg_text(fcinfo, i);
 
 	if (name.data == NULL || text_is(name, "subject"))
 		return FHIR_SUBJECT;
@@ -67,7 +67,7 @@ arg_reading(FunctionCallInfo fcinfo, int i)
 static FhirVersion
 arg_version(FunctionCallInfo fcinfo, int i)
 {
-	FhirText	name = arg_text(fcinfo, i);
+	FhirText name = arg_text(fcinfo, i);
 
 	if (name.data == NULL)
 		return FHIR_R4;
@@ -86,9 +86,9 @@ arg_version(FunctionCallInfo fcinfo, int i)
 static ArrayType *
 keys_array(const FhirKeys *keys)
 {
-	Size		size = ARR_OVERHEAD_NONULLS(1);
-	ArrayType  *array;
-	char	   *at;
+	Size size = ARR_OVERHEAD_NONULLS(1);
+	ArrayType *array;
+	char *at;
 
 	if (keys->n == 0)
 		return construct_empty_array(TEXTOID);
@@ -105,7 +105,7 @@ keys_array(const FhirKeys *keys)
 	at = (char *) array + ARR_OVERHEAD_NONULLS(1);
 	for (int i = 0; i < keys->n; i++)
 	{
-		int			len = keys->keys[i].len;
+		int len = keys->keys[i].len;
 
 		SET_VARSIZE(at, VARHDRSZ + len);
 		memcpy(at + VARHDRSZ, keys->keys[i].data, len);
@@ -122,15 +122,15 @@ smart_patients(PG_FUNCTION_ARGS)
 {
 	FhirReading reading = arg_reading(fcinfo, 1);
 	FhirVersion version = arg_version(fcinfo, 2);
-	FhirText	none = {NULL, 0};
+	FhirText none = {NULL, 0};
 	FhirResource res;
-	FhirKeys	keys;
-	ArrayType  *result;
+	FhirKeys keys;
+	ArrayType *result;
 
 	fhir_keys_init(&keys);
 	if (!PG_ARGISNULL(0) &&
-		fhir_resource_init(&res, &PG_GETARG_JSONB_P(0)->root, version, none, none,
-						   arg_text(fcinfo, 3)))
+		fhir_resource_init(
+			&res, &PG_GETARG_JSONB_P(0)->root, version, none, none, arg_text(fcinfo, 3)))
 		fhir_patients(&res, reading, &keys);
 	result = keys_array(&keys);
 	fhir_keys_reset(&keys);
@@ -164,10 +164,12 @@ row_keys(FunctionCallInfo fcinfo, FhirKeys *keys)
 				errhint("Run smart.protect() for the table again."));
 
 	fhir_keys_init(keys);
-	if (!PG_ARGISNULL(ROW_RESOURCE) &&
-		fhir_resource_init(&res, &PG_GETARG_JSONB_P(ROW_RESOURCE)->root, version,
-						   arg_text(fcinfo, ROW_TYPE), arg_text(fcinfo, ROW_ID),
-						   arg_text(fcinfo, ROW_BASE_URL)))
+	if (!PG_ARGISNULL(ROW_RESOURCE) && fhir_resource_init(&res,
+														  &PG_GETARG_JSONB_P(ROW_RESOURCE)->root,
+														  version,
+														  arg_text(fcinfo, ROW_TYPE),
+														  arg_text(fcinfo, ROW_ID),
+														  arg_text(fcinfo, ROW_BASE_URL)))
 		fhir_patients(&res, reading, keys);
 }
 
@@ -178,8 +180,8 @@ row_keys(FunctionCallInfo fcinfo, FhirKeys *keys)
 Datum
 smart_row_patients(PG_FUNCTION_ARGS)
 {
-	FhirKeys	keys;
-	ArrayType  *result;
+	FhirKeys keys;
+	ArrayType *result;
 
 	row_keys(fcinfo, &keys);
 	result = keys_array(&keys);
@@ -193,8 +195,8 @@ smart_row_patients(PG_FUNCTION_ARGS)
 Datum
 smart_row_patient(PG_FUNCTION_ARGS)
 {
-	FhirKeys	keys;
-	text	   *result = NULL;
+	FhirKeys keys;
+	text *result = NULL;
 
 	row_keys(fcinfo, &keys);
 	if (keys.n == 1)
@@ -211,10 +213,9 @@ smart_row_patient(PG_FUNCTION_ARGS)
 Datum
 smart_reference_key(PG_FUNCTION_ARGS)
 {
-	FhirText	key;
+	FhirText key;
 
-	if (PG_ARGISNULL(0) ||
-		!fhir_reference_key(arg_text(fcinfo, 0), arg_text(fcinfo, 1), &key))
+	if (PG_ARGISNULL(0) || !fhir_reference_key(arg_text(fcinfo, 0), arg_text(fcinfo, 1), &key))
 		PG_RETURN_NULL();
 	PG_RETURN_TEXT_P(cstring_to_text_with_len(key.data, key.len));
 }
@@ -223,7 +224,7 @@ smart_reference_key(PG_FUNCTION_ARGS)
 static bool
 fits_jsonb(FhirText json)
 {
-	int			values = 0;
+	int values = 0;
 
 	if (json.len > MAX_RESOURCE_BYTES)
 		return false;
@@ -244,14 +245,13 @@ fits_jsonb(FhirText json)
 Datum
 smart_resource_json(PG_FUNCTION_ARGS)
 {
-	FhirText	json = arg_text(fcinfo, 0);
+	FhirText json = arg_text(fcinfo, 0);
 
 	if (json.len == 0 || !fits_jsonb(json) ||
 		!json_text_is_valid(json.data, json.len, MAX_RESOURCE_DEPTH, true))
 		PG_RETURN_NULL();
 
-	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in,
-										CStringGetDatum(pnstrdup(json.data, json.len))));
+	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json.data, json.len))));
 }
 
 /*
@@ -271,13 +271,13 @@ smart_fhir_revision(PG_FUNCTION_ARGS)
 Datum
 smart_fhir_probe(PG_FUNCTION_ARGS)
 {
-	FhirText	none = {NULL, 0};
+	FhirText none = {NULL, 0};
 	FhirVersion version = arg_version(fcinfo, 3);
 	FhirConstraint *constraint;
 	FhirResource res;
 	const char *reason;
-	char	   *name;
-	char	   *value;
+	char *name;
+	char *value;
 
 	if (PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
@@ -287,12 +287,12 @@ smart_fhir_probe(PG_FUNCTION_ARGS)
 		PG_RETURN_TEXT_P(cstring_to_text(
 			fhir_constraint_check_any(version, name, value, &reason) ? "valid" : reason));
 
-	if (!fhir_resource_init(&res, &PG_GETARG_JSONB_P(0)->root, version, none, none,
-							arg_text(fcinfo, 4)))
+	if (!fhir_resource_init(
+			&res, &PG_GETARG_JSONB_P(0)->root, version, none, none, arg_text(fcinfo, 4)))
 		PG_RETURN_TEXT_P(cstring_to_text("not a resource"));
 	constraint = fhir_constraint_compile(version, res.type, name, value, &reason);
 	if (constraint == NULL)
 		PG_RETURN_TEXT_P(cstring_to_text(reason));
-	PG_RETURN_TEXT_P(cstring_to_text(fhir_constraint_matches(constraint, &res) ?
-									 "match" : "no match"));
+	PG_RETURN_TEXT_P(
+		cstring_to_text(fhir_constraint_matches(constraint, &res) ? "match" : "no match"));
 }

@@ -27,24 +27,24 @@ extern const char *fhir_version_name(FhirVersion version);
 extern const int fhir_revision;
 
 /* Index of a concrete resource type in its version's table, or -1. Not NUL-terminated input. */
-extern int	fhir_type_lookup(FhirVersion version, const char *name, size_t len);
+extern int fhir_type_lookup(FhirVersion version, const char *name, size_t len);
 extern const char *fhir_type_name(FhirVersion version, int type);
-extern int	fhir_type_count(FhirVersion version);
+extern int fhir_type_count(FhirVersion version);
 /* Is the type in the patient compartment (has at least one element there)? */
 extern bool fhir_type_in_compartment(FhirVersion version, int type);
 
 /* How compartment membership is read (design.md "How a row is decided"). */
 typedef enum FhirReading
 {
-	FHIR_SUBJECT,				/* only the element that says whom the record is about */
-	FHIR_FULL					/* every element of the compartment definition */
+	FHIR_SUBJECT, /* only the element that says whom the record is about */
+	FHIR_FULL	  /* every element of the compartment definition */
 } FhirReading;
 
 /* A byte range; not NUL-terminated. data NULL: absent. */
 typedef struct FhirText
 {
 	const char *data;
-	int			len;
+	int len;
 } FhirText;
 
 /*
@@ -55,10 +55,10 @@ typedef struct FhirResource
 {
 	JsonbContainer *json;
 	FhirVersion version;
-	int			type;			/* -1: no such type in this version */
-	FhirText	type_name;
-	FhirText	id;				/* absent: data NULL */
-	FhirText	base_url;		/* of the table, without a trailing slash; or absent */
+	int type; /* -1: no such type in this version */
+	FhirText type_name;
+	FhirText id;	   /* absent: data NULL */
+	FhirText base_url; /* of the table, without a trailing slash; or absent */
 } FhirResource;
 
 /*
@@ -73,10 +73,10 @@ extern bool fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVers
 /* A patient key: the bare id of a local patient, or the whole versionless foreign URL. */
 typedef struct FhirKeys
 {
-	int			n;
-	int			capacity;
-	FhirText   *keys;			/* point into the resource; distinct; palloc'd array grows */
-	FhirText	fixed[8];
+	int n;
+	int capacity;
+	FhirText *keys; /* point into the resource; distinct; palloc'd array grows */
+	FhirText fixed[8];
 } FhirKeys;
 
 /* The keys of the patients whose compartment the resource is in. keys must be initialised
@@ -115,4 +115,4 @@ extern bool fhir_constraint_matches(const FhirConstraint *constraint, const Fhir
 extern bool fhir_constraint_check_any(FhirVersion version, const char *name, const char *value,
 									  const char **reason);
 
-#endif							/* SMART_FHIR_FHIR_H */
+#endif /* SMART_FHIR_FHIR_H */

@@ -43,7 +43,7 @@ keys_add(FhirKeys *keys, FhirText key)
 
 	if (keys->n == keys->capacity)
 	{
-		int			capacity = keys->capacity * 2;
+		int capacity = keys->capacity * 2;
 
 		if (keys->keys == keys->fixed)
 		{
@@ -62,7 +62,7 @@ compare_keys(const void *a, const void *b)
 {
 	const FhirText *left = a;
 	const FhirText *right = b;
-	int			order = memcmp(left->data, right->data, Min(left->len, right->len));
+	int order = memcmp(left->data, right->data, Min(left->len, right->len));
 
 	return order != 0 ? order : (left->len > right->len) - (left->len < right->len);
 }
@@ -70,7 +70,7 @@ compare_keys(const void *a, const void *b)
 static void
 keys_drop_repeats(FhirKeys *keys)
 {
-	int			n = 1;
+	int n = 1;
 
 	if (keys->n <= SORT_FROM)
 		return;
@@ -85,8 +85,8 @@ keys_drop_repeats(FhirKeys *keys)
 
 typedef struct Collect
 {
-	FhirText	base_url;
-	FhirKeys   *keys;
+	FhirText base_url;
+	FhirKeys *keys;
 } Collect;
 
 /*
@@ -96,23 +96,23 @@ typedef struct Collect
 static bool
 collect_reference(const JsonbValue *value, void *arg)
 {
-	Collect    *collect = arg;
-	JsonbValue	member;
-	FhirText	text;
-	FhirText	key;
+	Collect *collect = arg;
+	JsonbValue member;
+	FhirText text;
+	FhirText key;
 
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		return false;
 	if (getKeyJsonValueFromContainer(value->val.binary.data, "reference", 9, &member) != NULL)
 	{
 		if (member.type == jbvString &&
-			fhir_reference_key((FhirText) {member.val.string.val, member.val.string.len},
-							   collect->base_url, &key))
+			fhir_reference_key(
+				(FhirText){member.val.string.val, member.val.string.len}, collect->base_url, &key))
 			keys_add(collect->keys, key);
 	}
-	else if (fhir_text_literal(value, "resourceType", &text) &&
-			 text.len == 7 && memcmp(text.data, "Patient", 7) == 0 &&
-			 fhir_text_literal(value, "id", &key) && fhir_id_is_valid(key.data, key.len))
+	else if (fhir_text_literal(value, "resourceType", &text) && text.len == 7 &&
+			 memcmp(text.data, "Patient", 7) == 0 && fhir_text_literal(value, "id", &key) &&
+			 fhir_id_is_valid(key.data, key.len))
 		keys_add(collect->keys, key);
 	return false;
 }
@@ -121,7 +121,7 @@ void
 fhir_patients(const FhirResource *res, FhirReading reading, FhirKeys *keys)
 {
 	const FhirTables *tables = fhir_tables(res->version);
-	Collect		collect = {res->base_url, keys};
+	Collect collect = {res->base_url, keys};
 	const FhirType *type;
 
 	if (res->type < 0)

@@ -20,8 +20,8 @@
 static inline bool
 is_id_byte(unsigned char c)
 {
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		c == '-' || c == '.';
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' ||
+		   c == '.';
 }
 
 bool
@@ -56,7 +56,7 @@ type_name_is_valid(FhirText type)
 static bool
 base_is_valid(FhirText base)
 {
-	int			scheme = 0;
+	int scheme = 0;
 
 	if (base.len > 7 && memcmp(base.data, "http://", 7) == 0)
 		scheme = 7;
@@ -96,9 +96,9 @@ last_slash(const char *data, int end)
 bool
 fhir_reference_parse(FhirText text, FhirReference *reference)
 {
-	int			end = text.len;
-	int			id_slash;
-	int			type_slash;
+	int end = text.len;
+	int id_slash;
+	int type_slash;
 
 	if (text.data == NULL)
 		return false;
@@ -119,15 +119,15 @@ fhir_reference_parse(FhirText text, FhirReference *reference)
 	}
 
 	type_slash = last_slash(text.data, id_slash);
-	reference->whole = (FhirText) {text.data, end};
-	reference->id = (FhirText) {text.data + id_slash + 1, end - id_slash - 1};
-	reference->type = (FhirText) {text.data + type_slash + 1, id_slash - type_slash - 1};
-	reference->base = (FhirText) {NULL, 0};
+	reference->whole = (FhirText){text.data, end};
+	reference->id = (FhirText){text.data + id_slash + 1, end - id_slash - 1};
+	reference->type = (FhirText){text.data + type_slash + 1, id_slash - type_slash - 1};
+	reference->base = (FhirText){NULL, 0};
 	if (!type_name_is_valid(reference->type))
 		return false;
 	if (type_slash >= 0)
 	{
-		reference->base = (FhirText) {text.data, type_slash};
+		reference->base = (FhirText){text.data, type_slash};
 		return base_is_valid(reference->base);
 	}
 	return true;

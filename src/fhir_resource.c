@@ -12,7 +12,7 @@ bool
 fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version, FhirText row_type,
 				   FhirText row_id, FhirText base_url)
 {
-	JsonbValue	value;
+	JsonbValue value;
 
 	if (json == NULL || !JsonContainerIsObject(json))
 		return false;
@@ -25,7 +25,7 @@ fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version,
 	{
 		if (value.type != jbvString)
 			return false;
-		res->type_name = (FhirText) {value.val.string.val, value.val.string.len};
+		res->type_name = (FhirText){value.val.string.val, value.val.string.len};
 		if (row_type.data != NULL && !fhir_text_equals(res->type_name, row_type))
 			return false;
 	}
@@ -38,8 +38,8 @@ fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version,
 	if (getKeyJsonValueFromContainer(json, "id", 2, &value) == NULL)
 		res->id = row_id;
 	else if (value.type == jbvString)
-		res->id = (FhirText) {value.val.string.val, value.val.string.len};
+		res->id = (FhirText){value.val.string.val, value.val.string.len};
 	else
-		res->id = (FhirText) {NULL, 0};
+		res->id = (FhirText){NULL, 0};
 	return true;
 }

@@ -21,22 +21,33 @@ static const char reason_unsupported[] = "search parameter is not supported";
 static const char reason_empty[] = "empty value";
 
 /* Parameters that shape the answer of a search instead of narrowing it (G-7). */
-static const char *const result_parameters[] = {
-	"_contained", "_containedType", "_count", "_elements", "_format", "_graph", "_include",
-	"_maxresults", "_offset", "_page", "_pretty", "_revinclude", "_score", "_sort", "_summary",
-	"_total"
-};
+static const char *const result_parameters[] = {"_contained",
+												"_containedType",
+												"_count",
+												"_elements",
+												"_format",
+												"_graph",
+												"_include",
+												"_maxresults",
+												"_offset",
+												"_page",
+												"_pretty",
+												"_revinclude",
+												"_score",
+												"_sort",
+												"_summary",
+												"_total"};
 
 static const FhirParam *
 find_param(const FhirTables *tables, int first, int n, const char *name)
 {
-	int			low = first;
-	int			high = first + n - 1;
+	int low = first;
+	int high = first + n - 1;
 
 	while (low <= high)
 	{
-		int			middle = (low + high) / 2;
-		int			order = strcmp(name, tables->strings + tables->params[middle].name);
+		int middle = (low + high) / 2;
+		int order = strcmp(name, tables->strings + tables->params[middle].name);
 
 		if (order == 0)
 			return &tables->params[middle];
@@ -112,10 +123,10 @@ compile_param(FhirVersion version, int type, const FhirParam *param, const char 
 			  const char **reason)
 {
 	const FhirTables *tables = fhir_tables(version);
-	FhirText	rest = {value, (int) strlen(value)};
+	FhirText rest = {value, (int) strlen(value)};
 	FhirConstraint *constraint;
-	char	   *buffer;
-	int			n = 1;
+	char *buffer;
+	int n = 1;
 
 	if (param->kind == FHIR_PARAM_NONE)
 	{
@@ -135,11 +146,14 @@ compile_param(FhirVersion version, int type, const FhirParam *param, const char 
 
 	for (;;)
 	{
-		int			comma = fhir_value_find(rest, ',');
-		FhirText	raw = {rest.data, comma < 0 ? rest.len : comma};
+		int comma = fhir_value_find(rest, ',');
+		FhirText raw = {rest.data, comma < 0 ? rest.len : comma};
 
-		if (!compile_alternative(constraint, raw, buffer + (rest.data - value),
-								 &constraint->alternatives[constraint->n], reason))
+		if (!compile_alternative(constraint,
+								 raw,
+								 buffer + (rest.data - value),
+								 &constraint->alternatives[constraint->n],
+								 reason))
 		{
 			pfree(buffer);
 			pfree(constraint);
@@ -184,21 +198,21 @@ fhir_constraint_check_any(FhirVersion version, const char *name, const char *val
 	const FhirTables *tables = fhir_tables(version);
 	MemoryContext context;
 	MemoryContext old;
-	uint32		tried = 0;		/* one bit for each kind, another for one with a single target */
-	bool		found = false;
+	uint32 tried = 0; /* one bit for each kind, another for one with a single target */
+	bool found = false;
 
 	*reason = refuse_name(name);
 	if (*reason != NULL)
 		return false;
 	*reason = reason_unknown;
 
-	context = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir constraint check",
-									ALLOCSET_SMALL_SIZES);
+	context = AllocSetContextCreate(
+		CurrentMemoryContext, "smart_fhir constraint check", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(context);
 	for (int type = 0; type < tables->n_types && !found; type++)
 	{
 		const FhirParam *param = find_param_of_type(tables, type, name);
-		uint32		bit;
+		uint32 bit;
 
 		if (param == NULL)
 			continue;
@@ -217,13 +231,12 @@ bool
 fhir_constraint_matches(const FhirConstraint *constraint, const FhirResource *res)
 {
 	const FhirTables *tables = constraint->tables;
-	FhirVisit	visit = fhir_text_match;
+	FhirVisit visit = fhir_text_match;
 
 	if (res->type != constraint->type || res->version != constraint->version)
 		return false;
 	if (constraint->is_id)
-		return res->id.data != NULL &&
-			fhir_token_meets(constraint, res->id, (FhirText) {NULL, 0});
+		return res->id.data != NULL && fhir_token_meets(constraint, res->id, (FhirText){NULL, 0});
 
 	switch ((FhirParamKind) constraint->param->kind)
 	{
@@ -247,7 +260,7 @@ fhir_constraint_matches(const FhirConstraint *constraint, const FhirResource *re
 	{
 		const FhirParamPath *path = &tables->paths[constraint->param->first_path + i];
 		const FhirFilter *filter = path->filter < 0 ? NULL : &tables->filters[path->filter];
-		FhirMatch	match = {constraint, res, path};
+		FhirMatch match = {constraint, res, path};
 
 		if (fhir_walk(res->json, tables, path->path, filter, visit, &match))
 			return true;

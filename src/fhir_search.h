@@ -11,9 +11,9 @@
 
 typedef enum FhirSystemRule
 {
-	FHIR_SYSTEM_ANY,			/* code */
-	FHIR_SYSTEM_NONE,			/* |code */
-	FHIR_SYSTEM_EXACT			/* system|code, system| */
+	FHIR_SYSTEM_ANY,  /* code */
+	FHIR_SYSTEM_NONE, /* |code */
+	FHIR_SYSTEM_EXACT /* system|code, system| */
 } FhirSystemRule;
 
 typedef enum FhirPrefix
@@ -31,23 +31,23 @@ typedef enum FhirPrefix
 /* Half open, in microseconds since 2000-01-01 UTC; the ends of int64 stand for "open". */
 typedef struct FhirInterval
 {
-	int64		low;
-	int64		high;
+	int64 low;
+	int64 high;
 } FhirInterval;
 
 /* One of the values that commas separate; the members that its parameter's kind uses. */
 typedef struct FhirAlternative
 {
-	FhirText	text;			/* unescaped; of a token the code, absent in "system|" */
+	FhirText text; /* unescaped; of a token the code, absent in "system|" */
 
 	FhirSystemRule system_rule;
-	FhirText	system;
+	FhirText system;
 
-	bool		is_reference;	/* reference was parsed from the text (or from Type/text) */
-	bool		is_bare_id;		/* the text is an id without type */
+	bool is_reference; /* reference was parsed from the text (or from Type/text) */
+	bool is_bare_id;   /* the text is an id without type */
 	FhirReference reference;
 
-	FhirPrefix	prefix;
+	FhirPrefix prefix;
 	FhirInterval interval;
 } FhirAlternative;
 
@@ -56,9 +56,9 @@ struct FhirConstraint
 	const FhirTables *tables;
 	const FhirParam *param;
 	FhirVersion version;
-	int			type;
-	bool		is_id;			/* _id, which the row may hold */
-	int			n;
+	int type;
+	bool is_id; /* _id, which the row may hold */
+	int n;
 	FhirAlternative alternatives[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -91,8 +91,8 @@ extern bool fhir_text_match(const JsonbValue *value, void *match);
 extern bool fhir_token_meets(const FhirConstraint *constraint, FhirText code, FhirText system);
 
 /* Position of the first separator that no backslash escapes, or -1. */
-extern int	fhir_value_find(FhirText raw, char separator);
+extern int fhir_value_find(FhirText raw, char separator);
 /* Undo \, \| \$ \\ (R4 search, "Escaping Search Parameters"); false on any other backslash. */
 extern bool fhir_value_unescape(FhirText raw, char *buffer, FhirText *text);
 
-#endif							/* SMART_FHIR_FHIR_SEARCH_H */
+#endif /* SMART_FHIR_FHIR_SEARCH_H */

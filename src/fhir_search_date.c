@@ -20,13 +20,13 @@
 static bool
 read_digits(FhirText text, int *at, int n, int *number)
 {
-	int			result = 0;
+	int result = 0;
 
 	if (text.len - *at < n)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
-		char		c = text.data[*at + i];
+		char c = text.data[*at + i];
 
 		if (c < '0' || c > '9')
 			return false;
@@ -50,9 +50,9 @@ read_char(FhirText text, int *at, char c)
 static bool
 read_zone(FhirText text, int *at, int64 *offset)
 {
-	bool		negative;
-	int			hour;
-	int			minute;
+	bool negative;
+	int hour;
+	int minute;
 
 	*offset = 0;
 	if (*at == text.len || read_char(text, at, 'Z'))
@@ -76,7 +76,7 @@ read_zone(FhirText text, int *at, int64 *offset)
 static bool
 read_fraction(FhirText text, int *at, int64 *fraction, int64 *width)
 {
-	int			first = *at;
+	int first = *at;
 
 	*fraction = 0;
 	*width = USECS_PER_SEC;
@@ -95,12 +95,12 @@ read_fraction(FhirText text, int *at, int64 *fraction, int64 *width)
 static bool
 parse_time(FhirText text, int at, int64 midnight, FhirInterval *interval)
 {
-	int			hour;
-	int			minute;
-	int			second = 0;
-	int64		fraction = 0;
-	int64		width = USECS_PER_MINUTE;
-	int64		offset;
+	int hour;
+	int minute;
+	int second = 0;
+	int64 fraction = 0;
+	int64 width = USECS_PER_MINUTE;
+	int64 offset;
 
 	if (!read_digits(text, &at, 2, &hour) || hour > 23 || !read_char(text, &at, ':') ||
 		!read_digits(text, &at, 2, &minute) || minute > 59)
@@ -117,7 +117,7 @@ parse_time(FhirText text, int at, int64 midnight, FhirInterval *interval)
 	if (!read_zone(text, &at, &offset) || at != text.len)
 		return false;
 	interval->low = midnight + hour * USECS_PER_HOUR + minute * USECS_PER_MINUTE +
-		second * USECS_PER_SEC + fraction - offset;
+					second * USECS_PER_SEC + fraction - offset;
 	interval->high = interval->low + width;
 	return true;
 }
@@ -132,31 +132,29 @@ day_start(int year, int month, int day)
 static bool
 parse_date(FhirText text, FhirInterval *interval)
 {
-	int			at = 0;
-	int			year;
-	int			month;
-	int			day;
+	int at = 0;
+	int year;
+	int month;
+	int day;
 
 	if (!read_digits(text, &at, 4, &year) || year < 1)
 		return false;
 	if (at == text.len)
 	{
-		*interval = (FhirInterval) {day_start(year, 1, 1), day_start(year + 1, 1, 1)};
+		*interval = (FhirInterval){day_start(year, 1, 1), day_start(year + 1, 1, 1)};
 		return true;
 	}
-	if (!read_char(text, &at, '-') || !read_digits(text, &at, 2, &month) ||
-		month < 1 || month > 12)
+	if (!read_char(text, &at, '-') || !read_digits(text, &at, 2, &month) || month < 1 || month > 12)
 		return false;
 	if (at == text.len)
 	{
-		*interval = (FhirInterval) {
-			day_start(year, month, 1),
-			month == 12 ? day_start(year + 1, 1, 1) : day_start(year, month + 1, 1)
-		};
+		*interval =
+			(FhirInterval){day_start(year, month, 1),
+						   month == 12 ? day_start(year + 1, 1, 1) : day_start(year, month + 1, 1)};
 		return true;
 	}
-	if (!read_char(text, &at, '-') || !read_digits(text, &at, 2, &day) ||
-		day < 1 || day > day_tab[isleap(year)][month - 1])
+	if (!read_char(text, &at, '-') || !read_digits(text, &at, 2, &day) || day < 1 ||
+		day > day_tab[isleap(year)][month - 1])
 		return false;
 	interval->low = day_start(year, month, day);
 	interval->high = interval->low + USECS_PER_DAY;
@@ -170,13 +168,17 @@ fhir_date_compile(FhirText raw, char *buffer, FhirAlternative *alternative, cons
 {
 	static const struct
 	{
-		char		name[3];
-		FhirPrefix	prefix;
-	}			prefixes[] = {
-		{"eq", FHIR_EQ}, {"ne", FHIR_NE}, {"gt", FHIR_GT}, {"lt", FHIR_LT},
-		{"ge", FHIR_GE}, {"le", FHIR_LE}, {"sa", FHIR_SA}, {"eb", FHIR_EB}
-	};
-	FhirText	text = raw;
+		char name[3];
+		FhirPrefix prefix;
+	} prefixes[] = {{"eq", FHIR_EQ},
+					{"ne", FHIR_NE},
+					{"gt", FHIR_GT},
+					{"lt", FHIR_LT},
+					{"ge", FHIR_GE},
+					{"le", FHIR_LE},
+					{"sa", FHIR_SA},
+					{"eb", FHIR_EB}};
+	FhirText text = raw;
 	const char *point;
 
 	alternative->prefix = FHIR_EQ;
@@ -191,16 +193,15 @@ fhir_date_compile(FhirText raw, char *buffer, FhirAlternative *alternative, cons
 		}
 	}
 	point = memchr(text.data, '.', text.len);
-	if (point != NULL &&
-		text.data + text.len - point > 7 && strspn(point + 1, "0123456789") > 6)
+	if (point != NULL && text.data + text.len - point > 7 && strspn(point + 1, "0123456789") > 6)
 	{
 		*reason = "more than six digits of a second's fraction";
 		return false;
 	}
 	if (parse_date(text, &alternative->interval))
 		return true;
-	*reason = text.len > 2 && memcmp(text.data, "ap", 2) == 0 ?
-		"the prefix ap is not supported" : "not a date";
+	*reason = text.len > 2 && memcmp(text.data, "ap", 2) == 0 ? "the prefix ap is not supported"
+															  : "not a date";
 	return false;
 }
 
@@ -210,8 +211,8 @@ interval_meets(const FhirConstraint *constraint, FhirInterval found)
 	for (int i = 0; i < constraint->n; i++)
 	{
 		FhirInterval wanted = constraint->alternatives[i].interval;
-		bool		contained = wanted.low <= found.low && found.high <= wanted.high;
-		bool		meets = false;
+		bool contained = wanted.low <= found.low && found.high <= wanted.high;
+		bool meets = false;
 
 		switch (constraint->alternatives[i].prefix)
 		{
@@ -250,7 +251,7 @@ static bool
 parse_date_value(const JsonbValue *value, FhirInterval *interval)
 {
 	return value->type == jbvString &&
-		parse_date((FhirText) {value->val.string.val, value->val.string.len}, interval);
+		   parse_date((FhirText){value->val.string.val, value->val.string.len}, interval);
 }
 
 /* A Period; an end that is absent is open. */
@@ -258,9 +259,9 @@ static bool
 read_period(const JsonbValue *value, FhirInterval *interval)
 {
 	FhirInterval bound;
-	JsonbValue	member;
-	bool		has_start = fhir_member_literal(value, "start", &member);
-	bool		has_end;
+	JsonbValue member;
+	bool has_start = fhir_member_literal(value, "start", &member);
+	bool has_end;
 
 	interval->low = OPEN_LOW;
 	interval->high = OPEN_HIGH;
@@ -283,13 +284,13 @@ read_period(const JsonbValue *value, FhirInterval *interval)
 typedef struct Limits
 {
 	FhirInterval interval;
-	bool		valid;
+	bool valid;
 } Limits;
 
 static bool
 widen(const JsonbValue *value, void *arg)
 {
-	Limits	   *limits = arg;
+	Limits *limits = arg;
 	FhirInterval event;
 
 	if (!parse_date_value(value, &event))
@@ -306,10 +307,10 @@ widen(const JsonbValue *value, void *arg)
 static bool
 read_timing(const JsonbValue *value, FhirInterval *interval)
 {
-	Limits		limits = {{OPEN_HIGH, OPEN_LOW}, true};
+	Limits limits = {{OPEN_HIGH, OPEN_LOW}, true};
 	FhirInterval period;
-	JsonbValue	member;
-	JsonbValue	bounds;
+	JsonbValue member;
+	JsonbValue bounds;
 
 	if (fhir_member_literal(value, "event", &member))
 		fhir_each(&member, widen, &limits);
@@ -330,7 +331,7 @@ fhir_date_match(const JsonbValue *value, void *arg)
 {
 	const FhirMatch *match = arg;
 	FhirInterval interval;
-	bool		valid = false;
+	bool valid = false;
 
 	switch ((FhirElement) match->path->element)
 	{

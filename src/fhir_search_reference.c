@@ -15,7 +15,7 @@ fhir_reference_compile(const FhirConstraint *constraint, FhirText raw, char *buf
 {
 	const FhirTables *tables = constraint->tables;
 	const FhirParam *param = constraint->param;
-	bool		has_canonical = false;
+	bool has_canonical = false;
 
 	if (!fhir_value_unescape(raw, buffer, &alternative->text))
 	{
@@ -31,16 +31,16 @@ fhir_reference_compile(const FhirConstraint *constraint, FhirText raw, char *buf
 	{
 		const FhirType *target = &tables->types[param->target];
 		FhirReference *reference = &alternative->reference;
-		char	   *whole = palloc(target->name_len + 1 + alternative->text.len);
+		char *whole = palloc(target->name_len + 1 + alternative->text.len);
 
 		memcpy(whole, tables->strings + target->name, target->name_len);
 		whole[target->name_len] = '/';
 		memcpy(whole + target->name_len + 1, alternative->text.data, alternative->text.len);
 		alternative->is_reference = true;
-		reference->base = (FhirText) {NULL, 0};
-		reference->type = (FhirText) {whole, target->name_len};
+		reference->base = (FhirText){NULL, 0};
+		reference->type = (FhirText){whole, target->name_len};
 		reference->id = alternative->text;
-		reference->whole = (FhirText) {whole, target->name_len + 1 + alternative->text.len};
+		reference->whole = (FhirText){whole, target->name_len + 1 + alternative->text.len};
 		return true;
 	}
 	for (int i = 0; i < param->n_paths; i++)
@@ -55,7 +55,7 @@ static bool
 is_local(const FhirReference *reference, FhirText base_url)
 {
 	return reference->base.data == NULL ||
-		(base_url.data != NULL && fhir_text_equals(reference->base, base_url));
+		   (base_url.data != NULL && fhir_text_equals(reference->base, base_url));
 }
 
 static bool
@@ -73,7 +73,7 @@ static bool
 read_reference(const JsonbValue *value, FhirText *text, FhirReference *reference,
 			   bool *is_reference)
 {
-	JsonbValue	member;
+	JsonbValue member;
 
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		return false;
@@ -81,15 +81,15 @@ read_reference(const JsonbValue *value, FhirText *text, FhirReference *reference
 	{
 		if (member.type != jbvString)
 			return false;
-		*text = (FhirText) {member.val.string.val, member.val.string.len};
+		*text = (FhirText){member.val.string.val, member.val.string.len};
 		*is_reference = fhir_reference_parse(*text, reference);
 		return true;
 	}
 	*is_reference = fhir_text_literal(value, "resourceType", &reference->type) &&
-		fhir_text_literal(value, "id", &reference->id) &&
-		fhir_id_is_valid(reference->id.data, reference->id.len);
-	reference->base = (FhirText) {NULL, 0};
-	*text = (FhirText) {NULL, 0};
+					fhir_text_literal(value, "id", &reference->id) &&
+					fhir_id_is_valid(reference->id.data, reference->id.len);
+	reference->base = (FhirText){NULL, 0};
+	*text = (FhirText){NULL, 0};
 	return *is_reference;
 }
 
@@ -99,8 +99,8 @@ fhir_reference_match(const JsonbValue *value, void *arg)
 	const FhirMatch *match = arg;
 	const FhirConstraint *constraint = match->constraint;
 	FhirReference reference;
-	FhirText	text;
-	bool		is_reference;
+	FhirText text;
+	bool is_reference;
 
 	if (match->path->element == FHIR_ELEMENT_TEXT)
 		return fhir_text_match(value, arg);
@@ -109,7 +109,7 @@ fhir_reference_match(const JsonbValue *value, void *arg)
 	if (match->path->resolve_is >= 0)
 	{
 		const FhirType *type = &constraint->tables->types[match->path->resolve_is];
-		FhirText	name = {constraint->tables->strings + type->name, type->name_len};
+		FhirText name = {constraint->tables->strings + type->name, type->name_len};
 
 		if (!is_reference || !fhir_text_equals(reference.type, name))
 			return false;
@@ -121,7 +121,7 @@ fhir_reference_match(const JsonbValue *value, void *arg)
 		if (wanted->is_reference != is_reference)
 			continue;
 		if (is_reference ? references_equal(&wanted->reference, &reference, match->res->base_url)
-			: !wanted->is_bare_id && fhir_text_equals(wanted->text, text))
+						 : !wanted->is_bare_id && fhir_text_equals(wanted->text, text))
 			return true;
 	}
 	return false;

@@ -12,15 +12,15 @@
 bool
 fhir_token_compile(FhirText raw, char *buffer, FhirAlternative *alternative, const char **reason)
 {
-	int			bar = fhir_value_find(raw, '|');
-	FhirText	code = raw;
+	int bar = fhir_value_find(raw, '|');
+	FhirText code = raw;
 
 	alternative->system_rule = FHIR_SYSTEM_ANY;
 	if (bar >= 0)
 	{
-		FhirText	system = {raw.data, bar};
+		FhirText system = {raw.data, bar};
 
-		code = (FhirText) {raw.data + bar + 1, raw.len - bar - 1};
+		code = (FhirText){raw.data + bar + 1, raw.len - bar - 1};
 		if (fhir_value_find(code, '|') >= 0)
 		{
 			*reason = "more than one bar in a token";
@@ -78,9 +78,9 @@ fhir_token_meets(const FhirConstraint *constraint, FhirText code, FhirText syste
 static bool
 coded_meets(const JsonbValue *value, const FhirMatch *match, const char *code_name)
 {
-	FhirText	code = {NULL, 0};
-	FhirText	system = {NULL, 0};
-	JsonbValue	member;
+	FhirText code = {NULL, 0};
+	FhirText system = {NULL, 0};
+	JsonbValue member;
 
 	fhir_member_text(value, code_name, (int) strlen(code_name), &code);
 	if (fhir_member_literal(value, "system", &member))
@@ -88,7 +88,7 @@ coded_meets(const JsonbValue *value, const FhirMatch *match, const char *code_na
 		/* A system that is no string is not "without system" either. */
 		if (member.type != jbvString)
 			return false;
-		system = (FhirText) {member.val.string.val, member.val.string.len};
+		system = (FhirText){member.val.string.val, member.val.string.len};
 	}
 	return fhir_token_meets(match->constraint, code, system);
 }
@@ -102,16 +102,16 @@ coding_meets(const JsonbValue *value, void *arg)
 bool
 fhir_token_match(const JsonbValue *value, void *arg)
 {
-	FhirMatch  *match = arg;
-	FhirText	none = {NULL, 0};
-	FhirText	text;
-	JsonbValue	coding;
+	FhirMatch *match = arg;
+	FhirText none = {NULL, 0};
+	FhirText text;
+	JsonbValue coding;
 
 	switch ((FhirElement) match->path->element)
 	{
 		case FHIR_ELEMENT_CODEABLE_CONCEPT:
 			return fhir_member_literal(value, "coding", &coding) &&
-				fhir_each(&coding, coding_meets, match);
+				   fhir_each(&coding, coding_meets, match);
 		case FHIR_ELEMENT_CODING:
 			return coding_meets(value, match);
 		case FHIR_ELEMENT_IDENTIFIER:
@@ -119,16 +119,16 @@ fhir_token_match(const JsonbValue *value, void *arg)
 		case FHIR_ELEMENT_CONTACT_POINT:
 			/* Its system is phone, email, ...: no namespace. */
 			return fhir_text_literal(value, "value", &text) &&
-				fhir_token_meets(match->constraint, text, none);
+				   fhir_token_meets(match->constraint, text, none);
 		case FHIR_ELEMENT_BOOLEAN:
 			if (value->type != jbvBool)
 				return false;
-			text = value->val.boolean ? (FhirText) {"true", 4} : (FhirText) {"false", 5};
+			text = value->val.boolean ? (FhirText){"true", 4} : (FhirText){"false", 5};
 			return fhir_token_meets(match->constraint, text, none);
 		case FHIR_ELEMENT_TEXT:
 			if (value->type != jbvString)
 				return false;
-			text = (FhirText) {value->val.string.val, value->val.string.len};
+			text = (FhirText){value->val.string.val, value->val.string.len};
 			return fhir_token_meets(match->constraint, text, none);
 		default:
 			return false;

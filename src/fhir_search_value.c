@@ -25,11 +25,11 @@ fhir_value_find(FhirText raw, char separator)
 bool
 fhir_value_unescape(FhirText raw, char *buffer, FhirText *text)
 {
-	int			len = 0;
+	int len = 0;
 
 	for (int i = 0; i < raw.len; i++)
 	{
-		char		c = raw.data[i];
+		char c = raw.data[i];
 
 		if (c == '\\')
 		{
@@ -41,7 +41,7 @@ fhir_value_unescape(FhirText raw, char *buffer, FhirText *text)
 		}
 		buffer[len++] = c;
 	}
-	*text = (FhirText) {buffer, len};
+	*text = (FhirText){buffer, len};
 	return true;
 }
 
@@ -49,11 +49,11 @@ static bool
 text_meets(const JsonbValue *value, void *arg)
 {
 	const FhirMatch *match = arg;
-	FhirText	text;
+	FhirText text;
 
 	if (value->type != jbvString)
 		return false;
-	text = (FhirText) {value->val.string.val, value->val.string.len};
+	text = (FhirText){value->val.string.val, value->val.string.len};
 	for (int i = 0; i < match->constraint->n; i++)
 	{
 		if (fhir_text_equals(match->constraint->alternatives[i].text, text))
@@ -68,7 +68,7 @@ any_part_meets(const JsonbValue *value, FhirMatch *match, const char *const *par
 {
 	for (int i = 0; i < n; i++)
 	{
-		JsonbValue	member;
+		JsonbValue member;
 
 		if (fhir_member(value, parts[i], (int) strlen(parts[i]), &member) &&
 			fhir_each(&member, text_meets, match))
@@ -82,9 +82,8 @@ fhir_text_match(const JsonbValue *value, void *arg)
 {
 	static const char *const name_parts[] = {"text", "family", "given", "prefix", "suffix"};
 	static const char *const address_parts[] = {
-		"text", "line", "city", "district", "state", "postalCode", "country"
-	};
-	FhirMatch  *match = arg;
+		"text", "line", "city", "district", "state", "postalCode", "country"};
+	FhirMatch *match = arg;
 
 	switch ((FhirElement) match->path->element)
 	{

@@ -8,7 +8,7 @@
 
 #include "fhir_tables.h"
 
-const int	fhir_revision = FHIR_TABLES_REVISION;
+const int fhir_revision = FHIR_TABLES_REVISION;
 
 static const char *const version_names[FHIR_VERSIONS] = {"R4", "R4B", "R5"};
 
@@ -45,21 +45,21 @@ fhir_tables(FhirVersion version)
 			return &fhir_tables_r5;
 	}
 	elog(ERROR, "unknown FHIR version %d", (int) version);
-	return NULL;				/* keep the compiler quiet */
+	return NULL; /* keep the compiler quiet */
 }
 
 int
 fhir_type_lookup(FhirVersion version, const char *name, size_t len)
 {
 	const FhirTables *tables = fhir_tables(version);
-	int			low = 0;
-	int			high = tables->n_types - 1;
+	int low = 0;
+	int high = tables->n_types - 1;
 
 	while (low <= high)
 	{
-		int			middle = (low + high) / 2;
+		int middle = (low + high) / 2;
 		const FhirType *type = &tables->types[middle];
-		int			order = memcmp(name, tables->strings + type->name, Min(len, type->name_len));
+		int order = memcmp(name, tables->strings + type->name, Min(len, type->name_len));
 
 		if (order == 0 && len == type->name_len)
 			return middle;

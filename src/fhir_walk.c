@@ -14,23 +14,23 @@
 typedef struct Walk
 {
 	const FhirTables *tables;
-	const FhirFilter *filter;	/* or NULL */
-	FhirVisit	visit;
-	void	   *arg;
+	const FhirFilter *filter; /* or NULL */
+	FhirVisit visit;
+	void *arg;
 } Walk;
 
 typedef struct WalkStep
 {
 	const Walk *walk;
-	const char *rest;			/* steps that follow this value */
-	int			done;			/* steps that led to it */
+	const char *rest; /* steps that follow this value */
+	int done;		  /* steps that led to it */
 } WalkStep;
 
 static bool
 array_is(const JsonbValue *value)
 {
 	return value->type == jbvBinary && JsonContainerIsArray(value->val.binary.data) &&
-		!JsonContainerIsScalar(value->val.binary.data);
+		   !JsonContainerIsScalar(value->val.binary.data);
 }
 
 /* Fill a value from an array's entry, as fillJsonbValue() of core does. */
@@ -67,9 +67,9 @@ bool
 fhir_each(const JsonbValue *value, FhirVisit visit, void *arg)
 {
 	JsonbContainer *array;
-	char	   *base;
-	uint32		n;
-	uint32		offset = 0;
+	char *base;
+	uint32 n;
+	uint32 offset = 0;
 
 	if (!array_is(value))
 		return visit(value, arg);
@@ -79,9 +79,9 @@ fhir_each(const JsonbValue *value, FhirVisit visit, void *arg)
 	base = (char *) &array->children[n];
 	for (uint32 i = 0; i < n; i++)
 	{
-		JEntry		entry = array->children[i];
-		uint32		start = offset;
-		JsonbValue	item;
+		JEntry entry = array->children[i];
+		uint32 start = offset;
+		JsonbValue item;
 
 		if (i % 1024 == 1023)
 			CHECK_FOR_INTERRUPTS();
@@ -97,18 +97,18 @@ bool
 fhir_member(const JsonbValue *value, const char *name, int len, JsonbValue *member)
 {
 	return value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data) &&
-		getKeyJsonValueFromContainer(value->val.binary.data, name, len, member) != NULL &&
-		member->type != jbvNull;
+		   getKeyJsonValueFromContainer(value->val.binary.data, name, len, member) != NULL &&
+		   member->type != jbvNull;
 }
 
 bool
 fhir_member_text(const JsonbValue *value, const char *name, int len, FhirText *text)
 {
-	JsonbValue	member;
+	JsonbValue member;
 
 	if (!fhir_member(value, name, len, &member) || member.type != jbvString)
 		return false;
-	*text = (FhirText) {member.val.string.val, member.val.string.len};
+	*text = (FhirText){member.val.string.val, member.val.string.len};
 	return true;
 }
 
@@ -119,25 +119,25 @@ walk_value(const JsonbValue *value, void *arg)
 	const WalkStep *step = arg;
 	const Walk *walk = step->walk;
 	const FhirFilter *filter = walk->filter;
-	int			len = (unsigned char) *step->rest;
-	JsonbValue	member;
-	WalkStep	next;
+	int len = (unsigned char) *step->rest;
+	JsonbValue member;
+	WalkStep next;
 
 	if (filter != NULL && filter->step == step->done)
 	{
 		const char *name = walk->tables->strings + filter->element;
 		const char *equals = walk->tables->strings + filter->equals;
-		FhirText	text;
+		FhirText text;
 
 		if (!fhir_member_text(value, name, (int) strlen(name), &text) ||
-			!fhir_text_equals(text, (FhirText) {equals, (int) strlen(equals)}))
+			!fhir_text_equals(text, (FhirText){equals, (int) strlen(equals)}))
 			return false;
 	}
 	if (len == 0)
 		return walk->visit(value, walk->arg);
 	if (!fhir_member(value, step->rest + 1, len, &member))
 		return false;
-	next = (WalkStep) {walk, step->rest + 1 + len, step->done + 1};
+	next = (WalkStep){walk, step->rest + 1 + len, step->done + 1};
 	return fhir_each(&member, walk_value, &next);
 }
 
@@ -145,9 +145,9 @@ bool
 fhir_walk(JsonbContainer *object, const FhirTables *tables, uint16 path, const FhirFilter *filter,
 		  FhirVisit visit, void *arg)
 {
-	Walk		walk = {tables, filter, visit, arg};
-	WalkStep	first = {&walk, tables->strings + path, 0};
-	JsonbValue	value;
+	Walk walk = {tables, filter, visit, arg};
+	WalkStep first = {&walk, tables->strings + path, 0};
+	JsonbValue value;
 
 	value.type = jbvBinary;
 	value.val.binary.data = object;

@@ -37,9 +37,9 @@
 /* One started statement on a protected table; lives and dies with its executor state. */
 typedef struct GuardedQuery
 {
-	dlist_node	node;
-	QueryDesc  *query;
-	uint64		generation;
+	dlist_node node;
+	QueryDesc *query;
+	uint64 generation;
 	MemoryContextCallback callback;
 } GuardedQuery;
 
@@ -51,7 +51,7 @@ static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
 static bool plan_has_policy = false;
 static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
-static GuardedQuery *running = NULL;	/* the innermost statement, when it is guarded */
+static GuardedQuery *running = NULL; /* the innermost statement, when it is guarded */
 
 void
 guard_note_policy(void)
@@ -62,7 +62,7 @@ guard_note_policy(void)
 static PlannedStmt *
 guard_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	bool		outer = plan_has_policy;
+	bool outer = plan_has_policy;
 	PlannedStmt *plan;
 
 	/* once for each statement that a client sends */
@@ -95,10 +95,10 @@ guard_planner(Query *parse, const char *query_string, int cursor_options, ParamL
 static bool
 plan_is_guarded(const PlannedStmt *plan)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	/* ours is the last one, unless another hook added more */
-	foreach (cell, plan->invalItems)
+	foreach(cell, plan->invalItems)
 		if (lfirst_node(PlanInvalItem, cell)->cacheId == GUARD_CACHE_ID)
 			return true;
 	return false;
@@ -113,7 +113,7 @@ forget_query(void *arg)
 static void
 guard_executor_start(QueryDesc *query, int eflags)
 {
-	bool		guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
+	bool guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
 
 	if (guarded)
 		session_check_statement();
@@ -139,7 +139,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 static GuardedQuery *
 guarded_query(QueryDesc *query)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &guarded_queries)
 	{
@@ -170,7 +170,8 @@ run_next(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_
 }
 
 static void
-guard_executor_run(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAM)
+guard_executor_run(QueryDesc *query, ScanDirection direction,
+				   uint64 count COMPAT_EXECUTE_ONCE_PARAM)
 {
 	GuardedQuery *outer = running;
 	GuardedQuery *entry;
@@ -245,9 +246,11 @@ guard_process_utility(PlannedStmt *plan, const char *query_string, bool read_onl
 	if (!IsA(plan->utilityStmt, TransactionStmt) && IsTransactionState())
 		session_clear_dead_value();
 	if (next_process_utility_hook)
-		next_process_utility_hook(plan, query_string, read_only_tree, context, params, env, dest, completion);
+		next_process_utility_hook(
+			plan, query_string, read_only_tree, context, params, env, dest, completion);
 	else
-		standard_ProcessUtility(plan, query_string, read_only_tree, context, params, env, dest, completion);
+		standard_ProcessUtility(
+			plan, query_string, read_only_tree, context, params, env, dest, completion);
 }
 
 void

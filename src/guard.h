@@ -14,4 +14,4 @@ extern void guard_note_policy(void);
 extern bool guard_statement_generation(uint64 *generation);
 extern void guard_init(void);
 
-#endif							/* SMART_FHIR_GUARD_H */
+#endif /* SMART_FHIR_GUARD_H */

@@ -58,18 +58,18 @@ enum
 
 typedef struct IssuerEntry
 {
-	char		name[ISSUER_NAME_MAX];	/* hash key */
+	char name[ISSUER_NAME_MAX]; /* hash key */
 	MemoryContext context;
-	Issuer	   *issuer;			/* NULL: known not to exist */
+	Issuer *issuer; /* NULL: known not to exist */
 } IssuerEntry;
 
 static HTAB *issuer_cache = NULL;
 static MemoryContext issuer_context = NULL;
-static List *issuer_graveyard = NIL;	/* contexts to free once nobody holds */
-static int	issuer_holds = 0;
+static List *issuer_graveyard = NIL; /* contexts to free once nobody holds */
+static int issuer_holds = 0;
 static bool issuer_stale = true;
 static uint64 issuer_epoch_counter = 1;
-static Oid	issuer_relid = InvalidOid;
+static Oid issuer_relid = InvalidOid;
 
 PG_FUNCTION_INFO_V1(smart_issuer_changed);
 
@@ -111,8 +111,8 @@ smart_issuer_changed(PG_FUNCTION_ARGS)
 static Oid
 issuer_table(void)
 {
-	Oid			extension = get_extension_oid("smart_fhir", true);
-	Oid			schema;
+	Oid extension = get_extension_oid("smart_fhir", true);
+	Oid schema;
 
 	if (!OidIsValid(extension))
 		return InvalidOid;
@@ -125,9 +125,9 @@ issuer_table(void)
 static void
 issuer_bury(void)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach (cell, issuer_graveyard)
+	foreach(cell, issuer_graveyard)
 		MemoryContextDelete(lfirst(cell));
 	list_free(issuer_graveyard);
 	issuer_graveyard = NIL;
@@ -191,13 +191,14 @@ static IssuerTexts
 texts_from_datum(Datum datum, bool isnull)
 {
 	IssuerTexts texts = {isnull, 0, NULL};
-	Datum	   *elements;
-	bool	   *nulls;
-	int			n;
+	Datum *elements;
+	bool *nulls;
+	int n;
 
 	if (isnull)
 		return texts;
-	deconstruct_array(DatumGetArrayTypeP(datum), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	deconstruct_array(
+		DatumGetArrayTypeP(datum), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
 	texts.values = palloc0(sizeof(char *) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		if (!nulls[i])
@@ -219,7 +220,7 @@ texts_default(int n, const char *const *values)
 static int64
 interval_usecs(Datum datum, bool isnull, int64 default_secs)
 {
-	Interval   *interval;
+	Interval *interval;
 
 	if (isnull)
 		return default_secs * USECS_PER_SEC;
@@ -233,9 +234,9 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
 	static const char *const default_types[] = {"at+jwt", "JWT"};
 	static const char *const default_claims[] = {"sub", "client_id", "iat", "jti"};
-	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
-	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
-	Issuer	   *issuer = palloc0(sizeof(Issuer));
+	Datum *values = palloc(sizeof(Datum) * desc->natts);
+	bool *nulls = palloc(sizeof(bool) * desc->natts);
+	Issuer *issuer = palloc0(sizeof(Issuer));
 	IssuerTexts names;
 	const char *error;
 
@@ -254,7 +255,8 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 	for (int i = 0; i < names.n; i++)
 		issuer->algorithms |= jose_algorithm_by_name(names.values[i], strlen(names.values[i]));
 	issuer->leeway_usecs = interval_usecs(VALUE(COL_LEEWAY), ISSUER_DEFAULT_LEEWAY_SECS);
-	issuer->leeway_usecs = Min(Max(issuer->leeway_usecs, 0), ISSUER_MAX_LEEWAY_SECS * USECS_PER_SEC);
+	issuer->leeway_usecs =
+		Min(Max(issuer->leeway_usecs, 0), ISSUER_MAX_LEEWAY_SECS * USECS_PER_SEC);
 	issuer->max_age_usecs = interval_usecs(VALUE(COL_MAX_TOKEN_AGE), ISSUER_DEFAULT_MAX_AGE_SECS);
 	issuer->token_types = texts_from_datum(VALUE(COL_TOKEN_TYPES));
 	if (issuer->token_types.null)
@@ -266,12 +268,14 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 	issuer->base_urls = texts_from_datum(VALUE(COL_BASE_URLS));
 	if (!nulls[COL_CLAIM_MAP - 1])
 		issuer->claim_map = DatumGetJsonbPCopy(values[COL_CLAIM_MAP - 1]);
-	issuer->max_patients = nulls[COL_MAX_PATIENTS - 1] ? 1 : DatumGetInt32(values[COL_MAX_PATIENTS - 1]);
-	issuer->patient_from_fhir_user =
-		!nulls[COL_PATIENT_FROM_FHIR_USER - 1] && DatumGetBool(values[COL_PATIENT_FROM_FHIR_USER - 1]);
+	issuer->max_patients =
+		nulls[COL_MAX_PATIENTS - 1] ? 1 : DatumGetInt32(values[COL_MAX_PATIENTS - 1]);
+	issuer->patient_from_fhir_user = !nulls[COL_PATIENT_FROM_FHIR_USER - 1] &&
+									 DatumGetBool(values[COL_PATIENT_FROM_FHIR_USER - 1]);
 	issuer->patient_aliases = TEXT_OR_NULL(COL_PATIENT_ALIASES);
 	issuer->user_patients = TEXT_OR_NULL(COL_USER_PATIENTS);
-	issuer->user_sees_all = !nulls[COL_USER_SEES_ALL - 1] && DatumGetBool(values[COL_USER_SEES_ALL - 1]);
+	issuer->user_sees_all =
+		!nulls[COL_USER_SEES_ALL - 1] && DatumGetBool(values[COL_USER_SEES_ALL - 1]);
 	names = texts_from_datum(VALUE(COL_LEVELS));
 	if (names.null)
 		issuer->levels = ISSUER_ALL_LEVELS;
@@ -297,12 +301,12 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 static Issuer *
 issuer_load(const char *name)
 {
-	Relation	rel;
+	Relation rel;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
-	Issuer	   *issuer = NULL;
-	Oid			index;
+	HeapTuple tuple;
+	Issuer *issuer = NULL;
+	Oid index;
 
 	issuer_relid = issuer_table();
 	if (!OidIsValid(issuer_relid))
@@ -317,12 +321,7 @@ issuer_load(const char *name)
 						   C_COLLATION_OID,
 						   F_TEXTEQ,
 						   CStringGetTextDatum(name));
-	scan = systable_beginscan(rel,
-							  index,
-							  OidIsValid(index),
-							  NULL,
-							  1,
-							  &key);
+	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 		issuer = issuer_from_tuple(tuple, RelationGetDescr(rel));
@@ -335,21 +334,23 @@ const Issuer *
 issuer_lookup(const char *name)
 {
 	IssuerEntry *entry;
-	char		key[ISSUER_NAME_MAX];
-	bool		found;
+	char key[ISSUER_NAME_MAX];
+	bool found;
 
 	if (strlen(name) >= ISSUER_NAME_MAX)
 		return NULL;
 	AcceptInvalidationMessages();
 	if (issuer_cache == NULL)
 	{
-		HASHCTL		ctl = {0};
+		HASHCTL ctl = {0};
 
-		issuer_context = AllocSetContextCreate(TopMemoryContext, "smart_fhir issuers", ALLOCSET_SMALL_SIZES);
+		issuer_context =
+			AllocSetContextCreate(TopMemoryContext, "smart_fhir issuers", ALLOCSET_SMALL_SIZES);
 		ctl.keysize = ISSUER_NAME_MAX;
 		ctl.entrysize = sizeof(IssuerEntry);
 		ctl.hcxt = issuer_context;
-		issuer_cache = hash_create("smart_fhir issuers", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+		issuer_cache =
+			hash_create("smart_fhir issuers", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 	if (issuer_stale || hash_get_num_entries(issuer_cache) >= ISSUER_CACHE_SIZE)
 	{
@@ -360,11 +361,10 @@ issuer_lookup(const char *name)
 	entry = hash_search(issuer_cache, key, HASH_FIND, NULL);
 	if (entry == NULL)
 	{
-		MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-													  "smart_fhir issuer",
-													  ALLOCSET_SMALL_SIZES);
+		MemoryContext context =
+			AllocSetContextCreate(CurrentMemoryContext, "smart_fhir issuer", ALLOCSET_SMALL_SIZES);
 		MemoryContext old = MemoryContextSwitchTo(context);
-		Issuer	   *issuer = issuer_load(key);
+		Issuer *issuer = issuer_load(key);
 
 		MemoryContextSwitchTo(old);
 
@@ -411,23 +411,26 @@ check_claim_map(Jsonb *map)
 	static const char *const names[] = {"scope", "patient", "encounter", "fhirUser", "client_id"};
 	JsonbIterator *it = JsonbIteratorInit(&map->root);
 	JsonbIteratorToken token;
-	JsonbValue	value;
-	int			depth = 0;
+	JsonbValue value;
+	int depth = 0;
 
 	if (!JB_ROOT_IS_OBJECT(map))
 		raise_invalid("claim_map", "It must be a JSON object.");
 	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
 	{
-		bool		known = false;
+		bool known = false;
 
 		switch (token)
 		{
 			case WJB_KEY:
 				for (size_t i = 0; i < lengthof(names); i++)
-					known = known || (value.val.string.len == (int) strlen(names[i]) &&
-									  memcmp(value.val.string.val, names[i], value.val.string.len) == 0);
+					known = known ||
+							(value.val.string.len == (int) strlen(names[i]) &&
+							 memcmp(value.val.string.val, names[i], value.val.string.len) == 0);
 				if (!known)
-					raise_invalid("claim_map", "Its members are scope, patient, encounter, fhirUser and client_id.");
+					raise_invalid(
+						"claim_map",
+						"Its members are scope, patient, encounter, fhirUser and client_id.");
 				break;
 			case WJB_BEGIN_ARRAY:
 				depth++;
@@ -457,7 +460,7 @@ check_claim_map(Jsonb *map)
 Datum
 smart_check_issuer(PG_FUNCTION_ARGS)
 {
-	uint32		algorithms = JOSE_ASYMMETRIC;
+	uint32 algorithms = JOSE_ASYMMETRIC;
 	JoseKeySet *keys;
 	const char *error = NULL;
 
@@ -468,7 +471,7 @@ smart_check_issuer(PG_FUNCTION_ARGS)
 		algorithms = 0;
 		for (int i = 0; i < names.n; i++)
 		{
-			uint32		bit = jose_algorithm_by_name(names.values[i], strlen(names.values[i]));
+			uint32 bit = jose_algorithm_by_name(names.values[i], strlen(names.values[i]));
 
 			if (bit == 0)
 				raise_invalid("algorithms", "It names an algorithm that is not supported.");
@@ -479,7 +482,9 @@ smart_check_issuer(PG_FUNCTION_ARGS)
 		raise_invalid("jwks", "It must not be null.");
 	keys = jose_keyset_parse(PG_GETARG_JSONB_P(0), (algorithms & ~JOSE_ASYMMETRIC) == 0, &error);
 	if (keys == NULL)
-		raise_invalid("jwks", "It is no JSON Web Key Set, is too large, or holds a private or symmetric key.");
+		raise_invalid(
+			"jwks",
+			"It is no JSON Web Key Set, is too large, or holds a private or symmetric key.");
 	if (jose_keyset_size(keys) == 0)
 		raise_invalid("jwks", "None of its keys can be used.");
 	if (!PG_ARGISNULL(2))

@@ -21,32 +21,32 @@
 /* An array of texts; null true: the column is NULL. */
 typedef struct IssuerTexts
 {
-	bool		null;
-	int			n;
-	char	  **values;
+	bool null;
+	int n;
+	char **values;
 } IssuerTexts;
 
 /* One row, options NULL in the table replaced by their defaults. Read-only. */
 typedef struct Issuer
 {
-	char	   *issuer;
-	JoseKeySet *keys;			/* NULL: the stored set cannot be used */
-	char	   *preset;			/* NULL: none */
+	char *issuer;
+	JoseKeySet *keys; /* NULL: the stored set cannot be used */
+	char *preset;	  /* NULL: none */
 	IssuerTexts audience;
-	uint32		algorithms;		/* JOSE_* bits */
-	int64		leeway_usecs;
-	int64		max_age_usecs;
+	uint32 algorithms; /* JOSE_* bits */
+	int64 leeway_usecs;
+	int64 max_age_usecs;
 	IssuerTexts token_types;
 	IssuerTexts required_claims;
 	IssuerTexts client_ids;
 	IssuerTexts base_urls;
-	Jsonb	   *claim_map;		/* NULL: none */
-	int			max_patients;
-	bool		patient_from_fhir_user;
-	char	   *patient_aliases;	/* regprocedure as text, NULL: none */
-	char	   *user_patients;
-	bool		user_sees_all;
-	int			levels;
+	Jsonb *claim_map; /* NULL: none */
+	int max_patients;
+	bool patient_from_fhir_user;
+	char *patient_aliases; /* regprocedure as text, NULL: none */
+	char *user_patients;
+	bool user_sees_all;
+	int levels;
 } Issuer;
 
 /*
@@ -67,4 +67,4 @@ extern bool issuer_texts_contain(const IssuerTexts *texts, const char *value, si
 
 extern void issuer_init(void);
 
-#endif							/* SMART_FHIR_ISSUER_H */
+#endif /* SMART_FHIR_ISSUER_H */

@@ -29,27 +29,27 @@
 typedef enum JoseStatus
 {
 	JOSE_OK = 0,
-	JOSE_TOO_LARGE,			/* token_too_large */
-	JOSE_MALFORMED,			/* malformed: parts, base64url, JSON, duplicates, depth, UTF-8 */
-	JOSE_HEADER,			/* header: crit, b64, cty, alg or kid of a wrong type, ... */
-	JOSE_ALGORITHM,			/* algorithm: none, unknown, not in the allowed set */
-	JOSE_KEY_NOT_FOUND,		/* unknown_key: no (or more than one) key fits */
-	JOSE_SIGNATURE,			/* signature */
-	JOSE_CLAIM_TYPE,		/* claim_type: a registered claim of a wrong JSON type or range */
-	JOSE_EXPIRED,			/* token_expired */
-	JOSE_NOT_YET_VALID,		/* token_not_yet_valid (nbf, and iat in the future for login) */
-	JOSE_ISSUER,			/* issuer: iss differs or is missing */
-	JOSE_AUDIENCE,			/* audience */
-	JOSE_UNKNOWN_ISSUER,	/* unknown_issuer: from here on raised by the session layer only */
-	JOSE_TOKEN_TYPE,		/* token_type: typ; an ID token */
-	JOSE_REQUIRED_CLAIM,	/* required_claim */
-	JOSE_LIFETIME,			/* token_lifetime: exp - iat too long; nbf or iat after exp */
-	JOSE_CONFIRMATION,		/* confirmation: cnf, the token is not a bearer token */
-	JOSE_CLIENT,			/* client: client_id not in the issuer's client_ids */
-	JOSE_CONTEXT,			/* context: contradicting patients, or a context function failed */
-	JOSE_REVOKED,			/* token_revoked */
-	JOSE_SESSION_CHANGED,	/* session_changed */
-	JOSE_HELD_CURSOR		/* held_cursor (raised as 55000) */
+	JOSE_TOO_LARGE,		  /* token_too_large */
+	JOSE_MALFORMED,		  /* malformed: parts, base64url, JSON, duplicates, depth, UTF-8 */
+	JOSE_HEADER,		  /* header: crit, b64, cty, alg or kid of a wrong type, ... */
+	JOSE_ALGORITHM,		  /* algorithm: none, unknown, not in the allowed set */
+	JOSE_KEY_NOT_FOUND,	  /* unknown_key: no (or more than one) key fits */
+	JOSE_SIGNATURE,		  /* signature */
+	JOSE_CLAIM_TYPE,	  /* claim_type: a registered claim of a wrong JSON type or range */
+	JOSE_EXPIRED,		  /* token_expired */
+	JOSE_NOT_YET_VALID,	  /* token_not_yet_valid (nbf, and iat in the future for login) */
+	JOSE_ISSUER,		  /* issuer: iss differs or is missing */
+	JOSE_AUDIENCE,		  /* audience */
+	JOSE_UNKNOWN_ISSUER,  /* unknown_issuer: from here on raised by the session layer only */
+	JOSE_TOKEN_TYPE,	  /* token_type: typ; an ID token */
+	JOSE_REQUIRED_CLAIM,  /* required_claim */
+	JOSE_LIFETIME,		  /* token_lifetime: exp - iat too long; nbf or iat after exp */
+	JOSE_CONFIRMATION,	  /* confirmation: cnf, the token is not a bearer token */
+	JOSE_CLIENT,		  /* client: client_id not in the issuer's client_ids */
+	JOSE_CONTEXT,		  /* context: contradicting patients, or a context function failed */
+	JOSE_REVOKED,		  /* token_revoked */
+	JOSE_SESSION_CHANGED, /* session_changed */
+	JOSE_HELD_CURSOR	  /* held_cursor (raised as 55000) */
 } JoseStatus;
 
 extern const char *jose_status_code(JoseStatus status);
@@ -82,9 +82,9 @@ extern void jose_raise(JoseStatus status) pg_attribute_noreturn();
 extern uint32 jose_algorithm_by_name(const char *name, size_t len);
 extern const char *jose_algorithm_name(uint32 bit);
 
-#define JOSE_THUMBPRINT_LEN 43	/* base64url of SHA-256, without the NUL */
+#define JOSE_THUMBPRINT_LEN 43 /* base64url of SHA-256, without the NUL */
 
-typedef struct JoseKeySet JoseKeySet;	/* parsed JWKS; lives in the context it was made in */
+typedef struct JoseKeySet JoseKeySet; /* parsed JWKS; lives in the context it was made in */
 typedef struct JoseKey JoseKey;
 
 /*
@@ -94,26 +94,26 @@ typedef struct JoseKey JoseKey;
  * symmetric key is refused as a whole (JK-7, JK-8).
  */
 extern JoseKeySet *jose_keyset_parse(Jsonb *jwks, bool public_only, const char **error);
-extern int	jose_keyset_size(const JoseKeySet *set);		/* usable keys */
+extern int jose_keyset_size(const JoseKeySet *set); /* usable keys */
 extern const JoseKey *jose_keyset_key(const JoseKeySet *set, int i);
 /* RFC 7638 thumbprint, NUL-terminated, owned by the key. */
 extern const char *jose_key_thumbprint(const JoseKey *key);
-extern const char *jose_key_kid(const JoseKey *key);		/* NULL when it has none */
+extern const char *jose_key_kid(const JoseKey *key); /* NULL when it has none */
 extern bool jose_keyset_has_thumbprint(const JoseKeySet *set, const char *thumbprint);
 
 /* A token taken apart; nothing is verified yet. Pointers are palloc'd or into token. */
 typedef struct JwsToken
 {
 	const char *signing_input;
-	size_t		signing_input_len;
-	Jsonb	   *header;
+	size_t signing_input_len;
+	Jsonb *header;
 	unsigned char *payload;
-	size_t		payload_len;
+	size_t payload_len;
 	unsigned char *signature;
-	size_t		signature_len;
-	uint32		algorithm;		/* one JOSE_* bit */
-	const char *kid;			/* NULL when absent */
-	const char *typ;			/* NULL when absent */
+	size_t signature_len;
+	uint32 algorithm; /* one JOSE_* bit */
+	const char *kid;  /* NULL when absent */
+	const char *typ;  /* NULL when absent */
 } JwsToken;
 
 /* Split, decode, check the header (JW-1..9, AL-2, AL-3, AL-9, AL-10). */
@@ -133,23 +133,23 @@ extern JoseStatus jws_peek(const char *token, size_t len, Jsonb **header, Jsonb 
 /* Registered time claims, in microseconds, rounded up so that comparisons are exact. */
 typedef struct JwtTimes
 {
-	bool		has_exp;
-	bool		has_nbf;
-	bool		has_iat;
+	bool has_exp;
+	bool has_nbf;
+	bool has_iat;
 	TimestampTz exp;
 	TimestampTz nbf;
 	TimestampTz iat;
 } JwtTimes;
 
-extern JoseStatus jwt_times(Jsonb *claims, JwtTimes *out);	/* types and ranges (CL-5) */
+extern JoseStatus jwt_times(Jsonb *claims, JwtTimes *out); /* types and ranges (CL-5) */
 
 typedef struct JwtRules
 {
-	const char *issuer;			/* NULL: any */
-	int			n_audience;
-	const char **audience;		/* n_audience = 0: not checked */
-	bool		exp_required;
-	int64		leeway_usecs;
+	const char *issuer; /* NULL: any */
+	int n_audience;
+	const char **audience; /* n_audience = 0: not checked */
+	bool exp_required;
+	int64 leeway_usecs;
 	TimestampTz now;
 } JwtRules;
 
@@ -172,4 +172,4 @@ extern bool json_text_is_valid(const char *text, size_t len, int max_depth, bool
 extern char *jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate,
 						   const char **error);
 
-#endif							/* SMART_FHIR_JOSE_H */
+#endif /* SMART_FHIR_JOSE_H */

@@ -23,7 +23,7 @@ der_bytes(DerWriter *w, const unsigned char *data, size_t len)
 		return;
 	}
 	w->pos -= len;
-	if (len > 0)				/* data may be NULL then, which memcpy() forbids */
+	if (len > 0) /* data may be NULL then, which memcpy() forbids */
 		memcpy(w->pos, data, len);
 }
 

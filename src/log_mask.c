@@ -41,13 +41,14 @@ find_mark(const char *text)
 {
 	for (; (text = strchr(text, 'e')) != NULL; text++)
 	{
-		int			run = 0;
+		int run = 0;
 
 		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
 			return text;
 		/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
 		if (!(text[1] == 'y' && text[2] >= 'A' && text[2] <= 'D') &&
-			!(text[1] == 'w' && ((text[2] >= 'k' && text[2] <= 'r') || (text[2] >= '0' && text[2] <= '3'))))
+			!(text[1] == 'w' &&
+			  ((text[2] >= 'k' && text[2] <= 'r') || (text[2] >= '0' && text[2] <= '3'))))
 			continue;
 		while (run < SHORTEST_SPACED && is_token_char(text[run]))
 			run++;
@@ -62,15 +63,16 @@ static char *
 masked(const char *text, MemoryContext context)
 {
 	const char *at;
-	char	   *copy;
-	char	   *out;
+	char *copy;
+	char *out;
 
 	if (text == NULL || (at = find_mark(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAllocExtended(context,
-											strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1,
-											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	copy = out =
+		MemoryContextAllocExtended(context,
+								   strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1,
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
 	/* no room for a copy: better nothing of it than an error in the middle of a report */
 	if (copy == NULL)
 		return MemoryContextStrdup(context, MASK);
@@ -91,7 +93,7 @@ masked(const char *text, MemoryContext context)
 void
 log_mask_activity(void)
 {
-	char	   *text = masked(debug_query_string, CurrentMemoryContext);
+	char *text = masked(debug_query_string, CurrentMemoryContext);
 
 	if (text == NULL)
 		return;
@@ -102,7 +104,7 @@ log_mask_activity(void)
 static void
 mask_field(char **field, MemoryContext context)
 {
-	char	   *text = masked(*field, context);
+	char *text = masked(*field, context);
 
 	/* the context of reports below ERROR lives as long as the backend: leave nothing in it */
 	if (text != NULL)
@@ -128,7 +130,7 @@ log_mask_emit(ErrorData *edata)
 		/* a typo never gets as far as login() */
 		if (edata->elevel >= ERROR)
 		{
-			char	   *text = masked(debug_query_string, edata->assoc_context);
+			char *text = masked(debug_query_string, edata->assoc_context);
 
 			pgstat_report_activity(STATE_RUNNING, text);
 		}

@@ -9,4 +9,4 @@
 extern void log_mask_activity(void);
 extern void log_mask_init(void);
 
-#endif							/* SMART_FHIR_LOG_MASK_H */
+#endif /* SMART_FHIR_LOG_MASK_H */

@@ -34,12 +34,12 @@ typedef struct PolicyState
 {
 	AccessTable table;
 	AccessCommand command;
-	bool		check;			/* of a new row: raises instead of returning false */
-	Oid			patients_type;
-	uint64		epoch;
-	uint64		generation;		/* of the session when the statement began; 0: nobody */
-	bool		changed;		/* by a login inside the statement: no more rows */
-	AccessRow	row;
+	bool check; /* of a new row: raises instead of returning false */
+	Oid patients_type;
+	uint64 epoch;
+	uint64 generation; /* of the session when the statement began; 0: nobody */
+	bool changed;	   /* by a login inside the statement: no more rows */
+	AccessRow row;
 } PolicyState;
 
 void
@@ -60,7 +60,7 @@ policy_raise_insufficient(const char *type, const char *letters)
 static JsonbValue *
 option(Jsonb *options, const char *name)
 {
-	JsonbValue	key;
+	JsonbValue key;
 
 	key.type = jbvString;
 	key.val.string.val = unconstify(char *, name);
@@ -92,7 +92,7 @@ option_names(Jsonb *options, const char *name)
 {
 	JsonbValue *value = option(options, name);
 	StringInfoData names;
-	int			n;
+	int n;
 
 	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
 		return NULL;
@@ -115,9 +115,9 @@ option_names(Jsonb *options, const char *name)
 void
 policy_options(Jsonb *options, AccessTable *table)
 {
-	char	   *version;
-	char	   *reading;
-	char	   *base_url;
+	char *version;
+	char *reading;
+	char *base_url;
 	JsonbValue *revision;
 
 	if (!JB_ROOT_IS_OBJECT(options))
@@ -129,11 +129,12 @@ policy_options(Jsonb *options, AccessTable *table)
 		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
 		elog(ERROR, "options of a smart_fhir policy are incomplete");
 	if (revision == NULL || revision->type != jbvNumeric ||
-		DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(revision->val.numeric))) != fhir_revision)
+		DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(revision->val.numeric))) !=
+			fhir_revision)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("policy was made for another revision of the FHIR definitions"),
-				errhint("Run smart.protect() on the table again.")); 
+				errhint("Run smart.protect() on the table again."));
 	table->reading = strcmp(reading, "full") == 0 ? FHIR_FULL : FHIR_SUBJECT;
 	table->shared = option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
 	if (option(options, "shared") == NULL)
@@ -155,7 +156,7 @@ add_key(FhirKeys *keys, const char *data, int len)
 {
 	if (keys->n == keys->capacity)
 	{
-		FhirText   *more = palloc(sizeof(FhirText) * keys->capacity * 2);
+		FhirText *more = palloc(sizeof(FhirText) * keys->capacity * 2);
 
 		memcpy(more, keys->keys, sizeof(FhirText) * keys->n);
 		if (keys->keys != keys->fixed)
@@ -173,8 +174,8 @@ static void
 add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
 {
 	const char *data;
-	int			len;
-	text	   *stored;
+	int len;
+	text *stored;
 
 	if (type == UUIDOID)
 	{
@@ -207,8 +208,8 @@ key_type_is_supported(Oid type)
 void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
-	FhirKeys   *keys = table->has_patients ? &row->patients : &row->members;
-	Oid			element;
+	FhirKeys *keys = table->has_patients ? &row->patients : &row->members;
+	Oid element;
 
 	if (!table->has_patients)
 	{
@@ -233,13 +234,13 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 				errmsg("patients of a row must be text or uuid, or an array of them"));
 	if (OidIsValid(element))
 	{
-		ArrayType  *array = DatumGetArrayTypeP(value);
-		int16		typlen;
-		bool		byval;
-		char		align;
-		Datum	   *elements;
-		bool	   *nulls;
-		int			n;
+		ArrayType *array = DatumGetArrayTypeP(value);
+		int16 typlen;
+		bool byval;
+		char align;
+		Datum *elements;
+		bool *nulls;
+		int n;
 
 		get_typlenbyvalalign(element, &typlen, &byval, &align);
 		deconstruct_array(array, element, typlen, byval, align, &elements, &nulls, &n);
@@ -281,8 +282,8 @@ policy_state(FunctionCallInfo fcinfo)
 {
 	PolicyState *state = fcinfo->flinfo->fn_extra;
 	MemoryContext old;
-	char	   *command;
-	uint64		started_under;
+	char *command;
+	uint64 started_under;
 
 	if (state != NULL)
 	{
@@ -323,11 +324,11 @@ policy_state(FunctionCallInfo fcinfo)
 static FhirText
 text_arg(FunctionCallInfo fcinfo, int arg)
 {
-	FhirText	result = {NULL, 0};
+	FhirText result = {NULL, 0};
 
 	if (!PG_ARGISNULL(arg))
 	{
-		text	   *value = PG_GETARG_TEXT_PP(arg);
+		text *value = PG_GETARG_TEXT_PP(arg);
 
 		result.data = VARDATA_ANY(value);
 		result.len = VARSIZE_ANY_EXHDR(value);
@@ -340,11 +341,11 @@ smart_row_policy(PG_FUNCTION_ARGS)
 {
 	PolicyState *state = policy_state(fcinfo);
 	const Session *session = session_current();
-	bool		allowed = false;
+	bool allowed = false;
 
 	if (session != NULL && !state->changed && !PG_ARGISNULL(POLICY_RESOURCE))
 	{
-		AccessRow  *row = &state->row;
+		AccessRow *row = &state->row;
 
 		access_row_init(row);
 		row->valid = fhir_resource_init(&row->resource,
@@ -373,15 +374,16 @@ smart_row_policy(PG_FUNCTION_ARGS)
 static FuncExpr *
 as_policy_call(Node *node)
 {
-	FuncExpr   *call = (FuncExpr *) node;
-	char	   *name;
-	char	   *schema;
+	FuncExpr *call = (FuncExpr *) node;
+	char *name;
+	char *schema;
 
 	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
 	name = get_func_name(call->funcid);
 	schema = get_namespace_name(get_func_namespace(call->funcid));
-	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL &&
+		strcmp(schema, "smart") == 0)
 		return call;
 	return NULL;
 }
@@ -389,14 +391,15 @@ as_policy_call(Node *node)
 FuncExpr *
 policy_call_of(Relation rel)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!rel->rd_rel->relrowsecurity || rel->rd_rsdesc == NULL)
 		return NULL;
-	foreach (cell, rel->rd_rsdesc->policies)
+	foreach(cell, rel->rd_rsdesc->policies)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
-		FuncExpr   *call = policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
+		FuncExpr *call =
+			policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
 
 		if (call != NULL)
 			return call;
@@ -407,18 +410,20 @@ policy_call_of(Relation rel)
 FuncExpr *
 policy_call_stored(Oid relid)
 {
-	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
-	FuncExpr   *call = NULL;
+	Relation catalog = table_open(PolicyRelationId, AccessShareLock);
+	FuncExpr *call = NULL;
 	ScanKeyData key;
 	SysScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
-	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	ScanKeyInit(
+		&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
 	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
 	while (call == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		bool		isnull;
-		Datum		qual = heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
+		bool isnull;
+		Datum qual =
+			heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
 
 		if (!isnull && ((Form_pg_policy) GETSTRUCT(tuple))->polcmd == ACL_SELECT_CHR)
 			call = as_policy_call(stringToNode(TextDatumGetCString(qual)));

@@ -86,7 +86,7 @@ policy_fold_init(void)
 static Oid
 function_beside(Oid row_policy, const char *name, int nargs, const Oid *argtypes)
 {
-	oidvector  *types = buildoidvector(argtypes, nargs);
+	oidvector *types = buildoidvector(argtypes, nargs);
 
 	return GetSysCacheOid3(PROCNAMEARGSNSP,
 						   Anum_pg_proc_oid,
@@ -99,15 +99,15 @@ function_beside(Oid row_policy, const char *name, int nargs, const Oid *argtypes
 static Expr *
 index_condition(Oid row_policy, Expr *keys, bool stored)
 {
-	Oid			type = exprType((Node *) keys);
-	Oid			element = get_element_type(type);
-	Oid			base = OidIsValid(element) ? element : type;
-	Oid			array = base == UUIDOID ? UUIDARRAYOID : TEXTARRAYOID;
+	Oid type = exprType((Node *) keys);
+	Oid element = get_element_type(type);
+	Oid base = OidIsValid(element) ? element : type;
+	Oid array = base == UUIDOID ? UUIDARRAYOID : TEXTARRAYOID;
 	const char *name = base == UUIDOID ? "session_patient_uuids"
 					   : stored		   ? "session_patient_references"
 									   : "session_patients";
-	Oid			function = function_beside(row_policy, name, 0, NULL);
-	Expr	   *values;
+	Oid function = function_beside(row_policy, name, 0, NULL);
+	Expr *values;
 
 	if (base == VARCHAROID)
 	{
@@ -121,15 +121,17 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 	}
 	if (!OidIsValid(function) || (base != UUIDOID && base != TEXTOID))
 		return NULL;
-	values = (Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
+	values =
+		(Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	if (OidIsValid(element))
 	{
 		/* an index is matched by collation too: that of the id column may be in the keys' */
-		Oid			collation = exprCollation((Node *) keys);
+		Oid collation = exprCollation((Node *) keys);
 
 		if (base != UUIDOID && !OidIsValid(collation))
 			collation = DEFAULT_COLLATION_OID;
-		return make_opclause(OID_ARRAY_OVERLAP_OP, BOOLOID, false, keys, values, InvalidOid, collation);
+		return make_opclause(
+			OID_ARRAY_OVERLAP_OP, BOOLOID, false, keys, values, InvalidOid, collation);
 	}
 	else
 	{
@@ -154,13 +156,14 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 static bool
 foldable(FuncExpr *call, bool *stored)
 {
-	Const	   *command = (Const *) list_nth(call->args, POLICY_COMMAND);
-	Const	   *options = (Const *) list_nth(call->args, POLICY_OPTIONS);
+	Const *command = (Const *) list_nth(call->args, POLICY_COMMAND);
+	Const *options = (Const *) list_nth(call->args, POLICY_OPTIONS);
 	AccessTable table;
-	char	   *name;
+	char *name;
 
 	*stored = true;
-	if (!IsA(command, Const) || command->constisnull || !IsA(options, Const) || options->constisnull)
+	if (!IsA(command, Const) || command->constisnull || !IsA(options, Const) ||
+		options->constisnull)
 		return false;
 	policy_options(DatumGetJsonbP(options->constvalue), &table);
 	*stored = table.has_patients;
@@ -173,14 +176,14 @@ foldable(FuncExpr *call, bool *stored)
 static Node *
 simplify(SupportRequestSimplify *request)
 {
-	FuncExpr   *call = request->fcall;
+	FuncExpr *call = request->fcall;
 	const Session *session = session_current();
-	Oid			argtypes[POLICY_N_ARGS] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
-	Oid			row_check;
-	bool		narrow;
-	bool		stored;
-	Expr	   *condition;
-	FuncExpr   *rest;
+	Oid argtypes[POLICY_N_ARGS] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
+	Oid row_check;
+	bool narrow;
+	bool stored;
+	Expr *condition;
+	FuncExpr *rest;
 
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
@@ -193,7 +196,8 @@ simplify(SupportRequestSimplify *request)
 	rest->funcid = row_check;
 	/* keys that row_check() can find in the resource are not worth an array a row */
 	if (!stored)
-		lfirst(list_nth_cell(rest->args, POLICY_PATIENTS)) = makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
+		lfirst(list_nth_cell(rest->args, POLICY_PATIENTS)) =
+			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
 	if (session != NULL && session->broad)
 	{
 		broad_plans = true;
@@ -201,7 +205,8 @@ simplify(SupportRequestSimplify *request)
 	}
 	if (!narrow)
 		return (Node *) rest;
-	condition = index_condition(call->funcid, copyObject(list_nth(call->args, POLICY_PATIENTS)), stored);
+	condition =
+		index_condition(call->funcid, copyObject(list_nth(call->args, POLICY_PATIENTS)), stored);
 	if (condition == NULL)
 		return (Node *) rest;
 	narrow_plans = true;
@@ -211,7 +216,7 @@ simplify(SupportRequestSimplify *request)
 Datum
 smart_row_policy_support(PG_FUNCTION_ARGS)
 {
-	Node	   *request = (Node *) PG_GETARG_POINTER(0);
+	Node *request = (Node *) PG_GETARG_POINTER(0);
 
 	if (IsA(request, SupportRequestSimplify))
 		PG_RETURN_POINTER(simplify((SupportRequestSimplify *) request));
@@ -238,8 +243,8 @@ static Datum
 reached(bool references)
 {
 	const Session *session = session_current();
-	Datum	   *elements;
-	int			n = 0;
+	Datum *elements;
+	int n = 0;
 
 	if (session == NULL)
 		return PointerGetDatum(construct_empty_array(TEXTOID));
@@ -269,10 +274,12 @@ append_uuids(const Session *session, SessionTexts texts, Datum *elements, int n)
 
 	for (int i = 0; i < texts.n; i++, id = session_texts_next(id))
 	{
-		bool		is_uuid = strlen(id) == 36;
+		bool is_uuid = strlen(id) == 36;
 
 		for (int c = 0; c < 36 && is_uuid; c++)
-			is_uuid = (c == 8 || c == 13 || c == 18 || c == 23) ? id[c] == '-' : isxdigit((unsigned char) id[c]) != 0;
+			is_uuid = (c == 8 || c == 13 || c == 18 || c == 23)
+						  ? id[c] == '-'
+						  : isxdigit((unsigned char) id[c]) != 0;
 		if (is_uuid)
 			elements[n++] = DirectFunctionCall1(uuid_in, CStringGetDatum(id));
 	}
@@ -283,8 +290,8 @@ Datum
 smart_session_patient_uuids(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_current();
-	Datum	   *elements;
-	int			n = 0;
+	Datum *elements;
+	int n = 0;
 
 	if (session == NULL)
 		PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));

@@ -31,21 +31,21 @@ PG_FUNCTION_INFO_V1(smart_default_compartment);
 Datum
 smart_policy_info(PG_FUNCTION_ARGS)
 {
-	Oid			relid = PG_GETARG_OID(0);
-	Relation	rel = try_relation_open(relid, AccessShareLock);
-	TupleDesc	desc;
-	Datum		values[6] = {0};
-	bool		nulls[6] = {true, true, true, true, true, true};
-	FuncExpr   *call = rel ? policy_call_stored(relid) : NULL;
+	Oid relid = PG_GETARG_OID(0);
+	Relation rel = try_relation_open(relid, AccessShareLock);
+	TupleDesc desc;
+	Datum values[6] = {0};
+	bool nulls[6] = {true, true, true, true, true, true};
+	FuncExpr *call = rel ? policy_call_stored(relid) : NULL;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "smart.policy_info() has an unexpected result type");
 	if (call != NULL)
 	{
 		static const int args[] = {POLICY_RESOURCE, POLICY_PATIENTS, POLICY_TYPE, POLICY_ID};
-		List	   *context = deparse_context_for(RelationGetRelationName(rel), relid);
-		Const	   *type = list_nth(call->args, POLICY_TYPE);
-		Const	   *options = list_nth(call->args, POLICY_OPTIONS);
+		List *context = deparse_context_for(RelationGetRelationName(rel), relid);
+		Const *type = list_nth(call->args, POLICY_TYPE);
+		Const *options = list_nth(call->args, POLICY_OPTIONS);
 
 		if (IsA(type, Const) && !type->constisnull)
 		{
@@ -65,7 +65,7 @@ smart_policy_info(PG_FUNCTION_ARGS)
 		}
 	}
 	{
-		HeapTuple	tuple = heap_form_tuple(BlessTupleDesc(desc), values, nulls);
+		HeapTuple tuple = heap_form_tuple(BlessTupleDesc(desc), values, nulls);
 
 		if (rel)
 			relation_close(rel, AccessShareLock);
@@ -91,7 +91,7 @@ version_arg(FunctionCallInfo fcinfo, int arg)
 static int
 type_args(FunctionCallInfo fcinfo, FhirVersion *version)
 {
-	text	   *name = PG_GETARG_TEXT_PP(0);
+	text *name = PG_GETARG_TEXT_PP(0);
 
 	*version = version_arg(fcinfo, 1);
 	return fhir_type_lookup(*version, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
@@ -109,7 +109,7 @@ Datum
 smart_in_compartment(PG_FUNCTION_ARGS)
 {
 	FhirVersion version;
-	int			type = type_args(fcinfo, &version);
+	int type = type_args(fcinfo, &version);
 
 	PG_RETURN_BOOL(type >= 0 && fhir_type_in_compartment(version, type));
 }
@@ -117,7 +117,7 @@ smart_in_compartment(PG_FUNCTION_ARGS)
 Datum
 smart_type_is_shared(PG_FUNCTION_ARGS)
 {
-	text	   *name = PG_GETARG_TEXT_PP(0);
+	text *name = PG_GETARG_TEXT_PP(0);
 
 	PG_RETURN_BOOL(access_type_is_shared(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)));
 }
@@ -131,10 +131,11 @@ smart_default_compartment(PG_FUNCTION_ARGS)
 Datum
 smart_shared_types(PG_FUNCTION_ARGS)
 {
-	Datum		names[1024];
-	int			n = 0;
+	Datum names[1024];
+	int n = 0;
 
-	for (const char *at = access_shared_types(); *at && n < (int) lengthof(names); at += strlen(at) + 1)
+	for (const char *at = access_shared_types(); *at && n < (int) lengthof(names);
+		 at += strlen(at) + 1)
 		names[n++] = CStringGetTextDatum(at);
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }

@@ -24,8 +24,8 @@
 static SmartScope *
 make_value(const ScopeList *list, Node *escontext)
 {
-	char	   *text = scope_list_text(list);
-	size_t		len = strlen(text);
+	char *text = scope_list_text(list);
+	size_t len = strlen(text);
 	SmartScope *result;
 
 	if (len > SCOPE_MAX_LENGTH)
@@ -42,7 +42,7 @@ make_value(const ScopeList *list, Node *escontext)
 static char *
 quotable(const char *token)
 {
-	size_t		len = strlen(token);
+	size_t len = strlen(token);
 
 	if (len <= MAX_QUOTED)
 		return pstrdup(token);
@@ -53,9 +53,9 @@ quotable(const char *token)
 static SmartScope *
 value_from_text(const char *text, size_t len, Node *escontext)
 {
-	ScopeList	list;
-	ScopeError	error;
-	char	   *token;
+	ScopeList list;
+	ScopeError error;
+	char *token;
 
 	if (scope_parse(text, len, &list, &error))
 		return make_value(&list, escontext);
@@ -87,7 +87,7 @@ value_from_text(const char *text, size_t len, Node *escontext)
 void
 scope_value_list(const SmartScope *scope, ScopeList *list)
 {
-	ScopeError	error;
+	ScopeError error;
 
 	if (!scope_parse(VARDATA_ANY(scope), VARSIZE_ANY_EXHDR(scope), list, &error))
 		ereport(ERROR,
@@ -99,7 +99,7 @@ PG_FUNCTION_INFO_V1(smart_scope_in);
 Datum
 smart_scope_in(PG_FUNCTION_ARGS)
 {
-	char	   *text = PG_GETARG_CSTRING(0);
+	char *text = PG_GETARG_CSTRING(0);
 	SmartScope *result = value_from_text(text, strlen(text), fcinfo->context);
 
 	if (result == NULL)
@@ -118,9 +118,9 @@ PG_FUNCTION_INFO_V1(smart_scope_recv);
 Datum
 smart_scope_recv(PG_FUNCTION_ARGS)
 {
-	StringInfo	buf = (StringInfo) PG_GETARG_POINTER(0);
-	int			version = pq_getmsgbyte(buf);
-	int			len;
+	StringInfo buf = (StringInfo) PG_GETARG_POINTER(0);
+	int version = pq_getmsgbyte(buf);
+	int len;
 	const char *text;
 
 	if (version != BINARY_VERSION)
@@ -151,9 +151,9 @@ compare_args(FunctionCallInfo fcinfo)
 {
 	SmartScope *a = PG_GETARG_SMART_SCOPE_P(0);
 	SmartScope *b = PG_GETARG_SMART_SCOPE_P(1);
-	size_t		len_a = VARSIZE_ANY_EXHDR(a);
-	size_t		len_b = VARSIZE_ANY_EXHDR(b);
-	int			order = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(len_a, len_b));
+	size_t len_a = VARSIZE_ANY_EXHDR(a);
+	size_t len_b = VARSIZE_ANY_EXHDR(b);
+	int order = memcmp(VARDATA_ANY(a), VARDATA_ANY(b), Min(len_a, len_b));
 
 	if (order == 0 && len_a != len_b)
 		order = len_a < len_b ? -1 : 1;
@@ -208,7 +208,7 @@ PG_FUNCTION_INFO_V1(smart_scope_cmp);
 Datum
 smart_scope_cmp(PG_FUNCTION_ARGS)
 {
-	int			order = compare_args(fcinfo);
+	int order = compare_args(fcinfo);
 
 	PG_RETURN_INT32((order > 0) - (order < 0));
 }
@@ -228,16 +228,15 @@ smart_scope_hash_extended(PG_FUNCTION_ARGS)
 {
 	SmartScope *scope = PG_GETARG_SMART_SCOPE_P(0);
 
-	return hash_any_extended((unsigned char *) VARDATA_ANY(scope),
-							 (int) VARSIZE_ANY_EXHDR(scope),
-							 PG_GETARG_INT64(1));
+	return hash_any_extended(
+		(unsigned char *) VARDATA_ANY(scope), (int) VARSIZE_ANY_EXHDR(scope), PG_GETARG_INT64(1));
 }
 
 static bool
 covers(FunctionCallInfo fcinfo, int wide, int narrow)
 {
-	ScopeList	a;
-	ScopeList	b;
+	ScopeList a;
+	ScopeList b;
 
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(wide), &a);
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(narrow), &b);
@@ -259,11 +258,12 @@ smart_scope_contained(PG_FUNCTION_ARGS)
 }
 
 static Datum
-combine(FunctionCallInfo fcinfo, bool (*operation)(const ScopeList *, const ScopeList *, ScopeList *))
+combine(FunctionCallInfo fcinfo,
+		bool (*operation)(const ScopeList *, const ScopeList *, ScopeList *))
 {
-	ScopeList	a;
-	ScopeList	b;
-	ScopeList	result;
+	ScopeList a;
+	ScopeList b;
+	ScopeList result;
 
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(0), &a);
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(1), &b);

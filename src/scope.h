@@ -19,4 +19,4 @@ typedef struct varlena SmartScope;
 /* What a stored value holds. */
 extern void scope_value_list(const SmartScope *scope, ScopeList *list);
 
-#endif							/* SMART_FHIR_SCOPE_H */
+#endif /* SMART_FHIR_SCOPE_H */

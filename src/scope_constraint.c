@@ -13,10 +13,10 @@
 /* One pair of a token: a name and its alternatives, contiguous and NUL-terminated. */
 typedef struct Pair
 {
-	char	   *name;
-	char	   *values;
-	int			n_values;
-	size_t		len;			/* of the pair in the token */
+	char *name;
+	char *values;
+	int n_values;
+	size_t len; /* of the pair in the token */
 } Pair;
 
 static int
@@ -35,14 +35,14 @@ hex_value(char c)
 static bool
 is_utf8(const unsigned char *text, size_t len)
 {
-	size_t		i = 0;
+	size_t i = 0;
 
 	while (i < len)
 	{
 		unsigned char c = text[i++];
 		unsigned char low = 0x80;
 		unsigned char high = 0xBF;
-		int			more;
+		int more;
 
 		if (c < 0x80)
 			continue;
@@ -82,18 +82,18 @@ is_utf8(const unsigned char *text, size_t len)
 static const char *
 decode_in_place(char *text, size_t len)
 {
-	char	   *out = text;
+	char *out = text;
 
 	for (size_t i = 0; i < len; i++)
 	{
-		char		c = text[i];
+		char c = text[i];
 
 		if (strchr("=?#+", c) != NULL)
 			return "a constraint holds =, ?, # or + that is not percent-encoded";
 		if (c == '%')
 		{
-			int			high = i + 2 < len ? hex_value(text[i + 1]) : -1;
-			int			low = i + 2 < len ? hex_value(text[i + 2]) : -1;
+			int high = i + 2 < len ? hex_value(text[i + 1]) : -1;
+			int low = i + 2 < len ? hex_value(text[i + 2]) : -1;
 
 			if (high < 0 || low < 0)
 				return "a percent sign is not followed by two hexadecimal digits";
@@ -118,8 +118,8 @@ decode_in_place(char *text, size_t len)
 static int
 cut_alternatives(char *value)
 {
-	int			n = 1;
-	bool		empty = true;
+	int n = 1;
+	bool empty = true;
 	const char *end;
 
 	for (char *p = value; *p != '\0'; p++)
@@ -153,10 +153,10 @@ cut_alternatives(char *value)
 static const char *
 parse_pair(char *text, size_t len, Pair *pair)
 {
-	char	   *equals = memchr(text, '=', len);
+	char *equals = memchr(text, '=', len);
 	const char *reason;
 	const char *modifier;
-	size_t		name_len;
+	size_t name_len;
 
 	if (len == 0)
 		return "a constraint is empty";
@@ -189,8 +189,8 @@ parse_pair(char *text, size_t len, Pair *pair)
 static bool
 spend(ScopeSplitBudget *budget, size_t head_len, const Pair *pairs, int n_pairs)
 {
-	double		items = 1;
-	double		bytes;
+	double items = 1;
+	double bytes;
 
 	for (int i = 0; i < n_pairs; i++)
 		items *= pairs[i].n_values;
@@ -210,9 +210,9 @@ spend(ScopeSplitBudget *budget, size_t head_len, const Pair *pairs, int n_pairs)
 static void
 add_combinations(ScopeSet *set, const ScopeTerm *head, const Pair *pairs, int n_pairs)
 {
-	int		   *at = palloc0(sizeof(int) * n_pairs);
+	int *at = palloc0(sizeof(int) * n_pairs);
 	ScopeParam *current = palloc(sizeof(ScopeParam) * n_pairs);
-	int			turned;
+	int turned;
 
 	for (int i = 0; i < n_pairs; i++)
 	{
@@ -221,7 +221,7 @@ add_combinations(ScopeSet *set, const ScopeTerm *head, const Pair *pairs, int n_
 	}
 	do
 	{
-		ScopeTerm  *term = scope_set_add(set);
+		ScopeTerm *term = scope_set_add(set);
 
 		*term = *head;
 		term->n_params = n_pairs;
@@ -248,8 +248,8 @@ const char *
 scope_constraints_parse(char *text, ScopeSet *set, const ScopeTerm *head, size_t head_len,
 						ScopeSplitBudget *budget, bool *limit)
 {
-	Pair	   *pairs;
-	int			n_pairs = 1;
+	Pair *pairs;
+	int n_pairs = 1;
 	const char *reason = NULL;
 
 	if (*text == '\0')
@@ -259,7 +259,7 @@ scope_constraints_parse(char *text, ScopeSet *set, const ScopeTerm *head, size_t
 	pairs = palloc(sizeof(Pair) * n_pairs);
 	for (int i = 0; i < n_pairs && reason == NULL; i++)
 	{
-		size_t		len = strcspn(text, "&");
+		size_t len = strcspn(text, "&");
 
 		reason = parse_pair(text, len, &pairs[i]);
 		text += len + 1;

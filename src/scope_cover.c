@@ -17,9 +17,9 @@
 /* Which terms are subsets of a term? Holds terms of one level and type. */
 typedef struct TermIndex
 {
-	int			unconstrained;	/* letters that need no param */
-	uint8	   *single;			/* by atom: letters that need just it */
-	ScopeTerm **chains;			/* by atom: terms with several, each at its rarest */
+	int unconstrained;	/* letters that need no param */
+	uint8 *single;		/* by atom: letters that need just it */
+	ScopeTerm **chains; /* by atom: terms with several, each at its rarest */
 } TermIndex;
 
 static void
@@ -33,7 +33,7 @@ index_init(TermIndex *index, int n_atoms)
 static int
 rarest_atom(const ScopeTerm *term, const ScopeReduction *reduction)
 {
-	int			rarest = term->atoms[0];
+	int rarest = term->atoms[0];
 
 	for (int i = 1; i < term->n_atoms; i++)
 	{
@@ -54,7 +54,7 @@ index_add(TermIndex *index, ScopeTerm *term, const ScopeReduction *reduction)
 		index->single[term->atoms[0]] |= term->kept;
 	else
 	{
-		int			atom = rarest_atom(term, reduction);
+		int atom = rarest_atom(term, reduction);
 
 		term->next = index->chains[atom];
 		index->chains[atom] = term;
@@ -68,7 +68,7 @@ index_clear(TermIndex *index, const ScopeReduction *reduction, int from, int to)
 	index->unconstrained = 0;
 	for (int i = from; i < to; i++)
 	{
-		ScopeTerm  *term = reduction->terms[i];
+		ScopeTerm *term = reduction->terms[i];
 
 		if (term->n_atoms == 1)
 			index->single[term->atoms[0]] = 0;
@@ -80,7 +80,7 @@ index_clear(TermIndex *index, const ScopeReduction *reduction, int from, int to)
 static bool
 is_subset(const ScopeTerm *small, const ScopeTerm *large, int64 *work)
 {
-	int			j = 0;
+	int j = 0;
 
 	*work += 1;
 	if (small->n_atoms > large->n_atoms || (small->signature & ~large->signature) != 0)
@@ -99,14 +99,16 @@ is_subset(const ScopeTerm *small, const ScopeTerm *large, int64 *work)
 
 /* Those of the letters that no subset of the term in the index has. */
 static int
-index_uncovered(const TermIndex *index, const ScopeTerm *term, int letters, ScopeReduction *reduction)
+index_uncovered(const TermIndex *index, const ScopeTerm *term, int letters,
+				ScopeReduction *reduction)
 {
 	letters &= ~index->unconstrained;
 	for (int i = 0; i < term->n_atoms && letters != 0; i++)
 		letters &= ~index->single[term->atoms[i]];
 	for (int i = 0; i < term->n_atoms && letters != 0; i++)
 	{
-		for (ScopeTerm *other = index->chains[term->atoms[i]]; other && letters; other = other->next)
+		for (ScopeTerm *other = index->chains[term->atoms[i]]; other && letters;
+			 other = other->next)
 		{
 			if (reduction->work > MAX_WORK)
 				return letters;
@@ -125,13 +127,14 @@ index_uncovered(const TermIndex *index, const ScopeTerm *term, int letters, Scop
  * other, so they enter the index when the next size begins.
  */
 static bool
-drop_covered_in_group(ScopeReduction *reduction, const TermIndex *wildcard, TermIndex *index, int from, int to)
+drop_covered_in_group(ScopeReduction *reduction, const TermIndex *wildcard, TermIndex *index,
+					  int from, int to)
 {
-	int			entered = from;
+	int entered = from;
 
 	for (int i = from; i < to; i++)
 	{
-		ScopeTerm  *term = reduction->terms[i];
+		ScopeTerm *term = reduction->terms[i];
 
 		for (; reduction->terms[entered]->n_atoms < term->n_atoms; entered++)
 			index_add(index, reduction->terms[entered], reduction);
@@ -151,11 +154,11 @@ drop_covered_in_group(ScopeReduction *reduction, const TermIndex *wildcard, Term
 bool
 scope_drop_covered(ScopeReduction *reduction)
 {
-	TermIndex	wildcard;
-	TermIndex	typed;
-	int			wildcard_from = 0;
-	int			wildcard_to = 0;
-	int			to;
+	TermIndex wildcard;
+	TermIndex typed;
+	int wildcard_from = 0;
+	int wildcard_to = 0;
+	int to;
 
 	index_init(&wildcard, reduction->n_atoms);
 	index_init(&typed, reduction->n_atoms);

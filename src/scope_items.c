@@ -31,7 +31,7 @@ params_jsonb(const ScopeItem *item)
 		pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 		for (int j = 0; j < 2; j++)
 		{
-			JsonbValue	value;
+			JsonbValue value;
 
 			/* decoded text is UTF-8, whatever the database is in */
 			value.type = jbvString;
@@ -51,19 +51,20 @@ smart_scope_items(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	MemoryContext row_context;
-	ScopeList	list;
+	ScopeList list;
 
 	InitMaterializedSRF(fcinfo, 0);
 	scope_value_list(PG_GETARG_SMART_SCOPE_P(0), &list);
-	row_context = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir scope item", ALLOCSET_SMALL_SIZES);
+	row_context =
+		AllocSetContextCreate(CurrentMemoryContext, "smart_fhir scope item", ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < list.n_items; i++)
 	{
 		const ScopeItem *item = &list.items[i];
-		bool		is_resource = item->kind == SCOPE_KIND_RESOURCE;
+		bool is_resource = item->kind == SCOPE_KIND_RESOURCE;
 		MemoryContext old = MemoryContextSwitchTo(row_context);
-		Datum		values[6] = {0};
-		bool		nulls[6] = {false, false, !is_resource, !is_resource, !is_resource, false};
-		char		letters[6];
+		Datum values[6] = {0};
+		bool nulls[6] = {false, false, !is_resource, !is_resource, !is_resource, false};
+		char letters[6];
 
 		CHECK_FOR_INTERRUPTS();
 		values[0] = CStringGetTextDatum(item->text);
@@ -103,11 +104,11 @@ PG_FUNCTION_INFO_V1(smart_scope_allows);
 Datum
 smart_scope_allows(PG_FUNCTION_ARGS)
 {
-	ScopeLevel	level = level_argument(PG_GETARG_TEXT_PP(1));
-	text	   *type = PG_GETARG_TEXT_PP(2);
-	text	   *letters = PG_GETARG_TEXT_PP(3);
-	int			wanted = scope_permissions_parse(VARDATA_ANY(letters), VARSIZE_ANY_EXHDR(letters));
-	ScopeList	list;
+	ScopeLevel level = level_argument(PG_GETARG_TEXT_PP(1));
+	text *type = PG_GETARG_TEXT_PP(2);
+	text *letters = PG_GETARG_TEXT_PP(3);
+	int wanted = scope_permissions_parse(VARDATA_ANY(letters), VARSIZE_ANY_EXHDR(letters));
+	ScopeList list;
 
 	if (wanted == 0)
 		ereport(ERROR,
@@ -136,12 +137,12 @@ PG_FUNCTION_INFO_V1(smart_scope_has);
 Datum
 smart_scope_has(PG_FUNCTION_ARGS)
 {
-	text	   *token = PG_GETARG_TEXT_PP(1);
+	text *token = PG_GETARG_TEXT_PP(1);
 	const char *token_text = VARDATA_ANY(token);
-	size_t		token_len = VARSIZE_ANY_EXHDR(token);
-	ScopeList	list;
-	ScopeList	wanted;
-	ScopeError	error;
+	size_t token_len = VARSIZE_ANY_EXHDR(token);
+	ScopeList list;
+	ScopeList wanted;
+	ScopeError error;
 
 	/* one token, or it is nowhere */
 	if (token_len == 0 || memchr(token_text, ' ', token_len) != NULL)

@@ -16,23 +16,23 @@
 typedef struct Group
 {
 	const ScopeItem *items;
-	int			from;
-	int			to;
+	int from;
+	int to;
 } Group;
 
 char *
 scope_list_text(const ScopeList *list)
 {
-	size_t		size = 1;
-	char	   *text;
-	char	   *out;
+	size_t size = 1;
+	char *text;
+	char *out;
 
 	for (int i = 0; i < list->n_items; i++)
 		size += strlen(list->items[i].text) + 1;
 	out = text = palloc(size);
 	for (int i = 0; i < list->n_items; i++)
 	{
-		size_t		len = strlen(list->items[i].text);
+		size_t len = strlen(list->items[i].text);
 
 		if (i > 0)
 			*out++ = ' ';
@@ -59,7 +59,7 @@ lists_are_equal(const ScopeList *a, const ScopeList *b)
 bool
 scope_list_join(const ScopeList *a, const ScopeList *b, ScopeList *out)
 {
-	ScopeSet	set;
+	ScopeSet set;
 
 	memset(out, 0, sizeof(*out));
 	scope_set_init(&set);
@@ -71,7 +71,7 @@ scope_list_join(const ScopeList *a, const ScopeList *b, ScopeList *out)
 bool
 scope_list_covers(const ScopeList *a, const ScopeList *b)
 {
-	ScopeList	both;
+	ScopeList both;
 
 	return lists_are_equal(a, b) || (scope_list_join(a, b, &both) && lists_are_equal(a, &both));
 }
@@ -80,7 +80,7 @@ scope_list_covers(const ScopeList *a, const ScopeList *b)
 static Group
 next_group(const ScopeList *list, ScopeLevel level, int *at)
 {
-	Group		group = {list->items, *at, *at};
+	Group group = {list->items, *at, *at};
 
 	while (group.to < list->n_items)
 	{
@@ -117,8 +117,8 @@ multiply(ScopeSet *set, const Group *a, const Group *b, const char *type, size_t
 		{
 			const ScopeItem *left = &a->items[i];
 			const ScopeItem *right = &b->items[j];
-			size_t		cost = strlen(left->text) + strlen(right->text);
-			ScopeTerm  *term;
+			size_t cost = strlen(left->text) + strlen(right->text);
+			ScopeTerm *term;
 
 			if (cost > *budget)
 				return false;
@@ -136,7 +136,9 @@ multiply(ScopeSet *set, const Group *a, const Group *b, const char *type, size_t
 			if (left->n_params > 0)
 				memcpy(term->params, left->params, sizeof(ScopeParam) * left->n_params);
 			if (right->n_params > 0)
-				memcpy(term->params + left->n_params, right->params, sizeof(ScopeParam) * right->n_params);
+				memcpy(term->params + left->n_params,
+					   right->params,
+					   sizeof(ScopeParam) * right->n_params);
 		}
 	}
 	return true;
@@ -146,7 +148,7 @@ multiply(ScopeSet *set, const Group *a, const Group *b, const char *type, size_t
 static int
 level_start(const ScopeList *list, ScopeLevel level)
 {
-	int			at = 0;
+	int at = 0;
 
 	while (at < list->n_items &&
 		   !(list->items[at].kind == SCOPE_KIND_RESOURCE && list->items[at].level == level))
@@ -157,12 +159,12 @@ level_start(const ScopeList *list, ScopeLevel level)
 static bool
 meet_level(const ScopeList *a, const ScopeList *b, ScopeLevel level, ScopeSet *set, size_t *budget)
 {
-	int			at_a = level_start(a, level);
-	int			at_b = level_start(b, level);
-	Group		group_a = next_group(a, level, &at_a);
-	Group		group_b = next_group(b, level, &at_b);
-	Group		all_a = {a->items, 0, 0};
-	Group		all_b = {b->items, 0, 0};
+	int at_a = level_start(a, level);
+	int at_b = level_start(b, level);
+	Group group_a = next_group(a, level, &at_a);
+	Group group_b = next_group(b, level, &at_b);
+	Group all_a = {a->items, 0, 0};
+	Group all_b = {b->items, 0, 0};
 
 	if (!group_is_empty(&group_a) && strcmp(group_type(&group_a), "*") == 0)
 	{
@@ -180,7 +182,7 @@ meet_level(const ScopeList *a, const ScopeList *b, ScopeLevel level, ScopeSet *s
 	/* types come in the same order in both lists */
 	while (!group_is_empty(&group_a) || !group_is_empty(&group_b))
 	{
-		int			order;
+		int order;
 
 		if (group_is_empty(&group_a))
 			order = 1;
@@ -209,10 +211,10 @@ meet_level(const ScopeList *a, const ScopeList *b, ScopeLevel level, ScopeSet *s
 bool
 scope_list_meet(const ScopeList *a, const ScopeList *b, ScopeList *out)
 {
-	size_t		budget = MAX_MEET_BYTES;
-	ScopeSet	set;
-	int			i = 0;
-	int			j = 0;
+	size_t budget = MAX_MEET_BYTES;
+	ScopeSet set;
+	int i = 0;
+	int j = 0;
 
 	memset(out, 0, sizeof(*out));
 	scope_set_init(&set);
@@ -225,7 +227,7 @@ scope_list_meet(const ScopeList *a, const ScopeList *b, ScopeList *out)
 	/* tokens that are no resource scopes, by equality */
 	while (i < a->n_items && j < b->n_items)
 	{
-		int			order = strcmp(a->items[i].text, b->items[j].text);
+		int order = strcmp(a->items[i].text, b->items[j].text);
 
 		if (order == 0 && a->items[i].kind != SCOPE_KIND_RESOURCE)
 			scope_set_add_other(&set, a->items[i].text);

@@ -10,7 +10,8 @@
 #include "scope_set.h"
 
 /* RFC 6749 3.3: what a scope token may hold. */
-#define IS_SCOPE_BYTE(c) ((c) == 0x21 || ((c) >= 0x23 && (c) <= 0x5B) || ((c) >= 0x5D && (c) <= 0x7E))
+#define IS_SCOPE_BYTE(c)                                                                           \
+	((c) == 0x21 || ((c) >= 0x23 && (c) <= 0x5B) || ((c) >= 0x5D && (c) <= 0x7E))
 
 #define REASON_ALPHABET "a byte is outside the alphabet of OAuth scopes"
 #define REASON_LENGTH "the text is too long"
@@ -20,8 +21,8 @@ int
 scope_permissions_parse(const char *text, size_t len)
 {
 	static const char letters[] = "cruds";
-	int			permissions = 0;
-	int			at = 0;
+	int permissions = 0;
+	int at = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
@@ -37,7 +38,7 @@ scope_permissions_parse(const char *text, size_t len)
 char *
 scope_permissions_text(int permissions, char *buf)
 {
-	char	   *out = buf;
+	char *out = buf;
 
 	for (int i = 0; i < 5; i++)
 	{
@@ -100,11 +101,11 @@ parse_level(const char *token, ScopeLevel *level, size_t *len, const char **reas
 	}
 	for (int i = 0; i < 3; i++)
 	{
-		size_t		j = 0;
+		size_t j = 0;
 
 		/* only A to Z have their lower case 0x20 above them */
-		while (names[i][j] != '\0' &&
-			   (token[j] == names[i][j] || (is_letter(token[j]) && (token[j] | 0x20) == names[i][j])))
+		while (names[i][j] != '\0' && (token[j] == names[i][j] ||
+									   (is_letter(token[j]) && (token[j] | 0x20) == names[i][j])))
 			j++;
 		if (names[i][j] != '\0')
 			continue;
@@ -122,14 +123,14 @@ static const char *
 parse_token(char *token, ScopeSet *set, size_t source, size_t source_len, ScopeSplitBudget *budget,
 			bool *limit)
 {
-	ScopeTerm	head = {0};
+	ScopeTerm head = {0};
 	const char *reason = NULL;
-	char	   *type;
-	char	   *constraints;
-	char	   *dot;
-	size_t		level_len = 0;
-	size_t		head_len;
-	bool		is_v1;
+	char *type;
+	char *constraints;
+	char *dot;
+	size_t level_len = 0;
+	size_t head_len;
+	bool is_v1;
 
 	if (!parse_level(token, &head.level, &level_len, &reason))
 	{
@@ -199,8 +200,8 @@ check_text(const char *text, size_t len, ScopeError *error)
 
 typedef struct IgnoredList
 {
-	int			n;
-	int			max;
+	int n;
+	int max;
 	ScopeIgnored *entries;
 } IgnoredList;
 
@@ -211,7 +212,7 @@ ignore(IgnoredList *list, const char *text, size_t len, const char *reason)
 	{
 		list->max = list->max ? list->max * 2 : 8;
 		list->entries = list->entries ? repalloc(list->entries, sizeof(ScopeIgnored) * list->max)
-			: palloc(sizeof(ScopeIgnored) * list->max);
+									  : palloc(sizeof(ScopeIgnored) * list->max);
 	}
 	list->entries[list->n].text = pnstrdup(text, len);
 	list->entries[list->n++].reason = reason;
@@ -225,16 +226,16 @@ static bool
 parse_tokens(const char *text, size_t len, ScopeSet *set, IgnoredList *ignored, ScopeError *error)
 {
 	ScopeSplitBudget budget = {SCOPE_MAX_SPLIT_ITEMS, SCOPE_MAX_SPLIT_BYTES};
-	char	   *copy = palloc(len + 1);
-	size_t		start = 0;
+	char *copy = palloc(len + 1);
+	size_t start = 0;
 
 	memcpy(copy, text, len);
 	copy[len] = '\0';
 	while (start < len)
 	{
-		size_t		token_len;
+		size_t token_len;
 		const char *reason;
-		bool		limit = false;
+		bool limit = false;
 
 		if (text[start] == ' ')
 		{
@@ -262,7 +263,7 @@ parse_tokens(const char *text, size_t len, ScopeSet *set, IgnoredList *ignored, 
 bool
 scope_parse(const char *text, size_t len, ScopeList *out, ScopeError *error)
 {
-	ScopeSet	set;
+	ScopeSet set;
 
 	memset(out, 0, sizeof(*out));
 	if (!check_text(text, len, error))
@@ -284,8 +285,8 @@ scope_parse_claim(const char *text, size_t len, ScopeList *out, int *n_ignored,
 				  ScopeIgnored **ignored)
 {
 	IgnoredList list = {0};
-	ScopeError	error;
-	ScopeSet	set;
+	ScopeError error;
+	ScopeSet set;
 
 	memset(out, 0, sizeof(*out));
 	if (!check_text(text, len, &error))
@@ -296,11 +297,11 @@ scope_parse_claim(const char *text, size_t len, ScopeList *out, int *n_ignored,
 		(void) parse_tokens(text, len, &set, &list, &error);
 		if (!scope_set_reduce(&set, out))
 		{
-			int			kept = 0;
+			int kept = 0;
 
 			for (int i = 0; i < set.n_terms; i++)
 			{
-				ScopeTerm  *term = &set.terms[i];
+				ScopeTerm *term = &set.terms[i];
 
 				if (term->n_params > 1)
 					ignore(&list, text + term->source, term->source_len, REASON_WORK);

@@ -11,7 +11,7 @@
 typedef enum ScopeKind
 {
 	SCOPE_KIND_RESOURCE,
-	SCOPE_KIND_LAUNCH,			/* launch, launch/patient, ... */
+	SCOPE_KIND_LAUNCH, /* launch, launch/patient, ... */
 	SCOPE_KIND_OTHER
 } ScopeKind;
 
@@ -46,33 +46,33 @@ typedef enum ScopeLevel
  */
 typedef struct ScopeParam
 {
-	char	   *name;
-	char	   *value;
+	char *name;
+	char *value;
 } ScopeParam;
 
 typedef struct ScopeItem
 {
-	ScopeKind	kind;
-	ScopeLevel	level;			/* resource only, as all that follows */
-	char	   *resource_type;	/* "*" for all types */
-	int			permissions;	/* SCOPE_* bits, never 0 */
-	int			n_params;
-	ScopeParam *params;			/* sorted by name, then value; no pair twice */
-	char	   *text;			/* canonical token */
+	ScopeKind kind;
+	ScopeLevel level;	 /* resource only, as all that follows */
+	char *resource_type; /* "*" for all types */
+	int permissions;	 /* SCOPE_* bits, never 0 */
+	int n_params;
+	ScopeParam *params; /* sorted by name, then value; no pair twice */
+	char *text;			/* canonical token */
 } ScopeItem;
 
 typedef struct ScopeList
 {
-	int			n_items;
-	ScopeItem  *items;			/* canonical: merged, none covered by another, sorted by text */
+	int n_items;
+	ScopeItem *items; /* canonical: merged, none covered by another, sorted by text */
 } ScopeList;
 
 typedef struct ScopeError
 {
-	const char *reason;			/* static text: "the permission is empty", ... */
-	char	   *token;			/* the offending token; NULL when the whole text is */
-	int			position;		/* byte offset in the text */
-	bool		limit;			/* well-formed, but too much */
+	const char *reason; /* static text: "the permission is empty", ... */
+	char *token;		/* the offending token; NULL when the whole text is */
+	int position;		/* byte offset in the text */
+	bool limit;			/* well-formed, but too much */
 } ScopeError;
 
 /* Strict: false and *error for text that is malformed. "" is the empty list. */
@@ -80,8 +80,8 @@ extern bool scope_parse(const char *text, size_t len, ScopeList *out, ScopeError
 
 typedef struct ScopeIgnored
 {
-	char	   *text;
-	const char *reason;			/* static text */
+	char *text;
+	const char *reason; /* static text */
 } ScopeIgnored;
 
 /*
@@ -106,10 +106,10 @@ extern bool scope_list_join(const ScopeList *a, const ScopeList *b, ScopeList *o
 extern bool scope_list_meet(const ScopeList *a, const ScopeList *b, ScopeList *out);
 
 /* "rs" -> bits. 0 when the text is not letters in the order cruds, each once. */
-extern int	scope_permissions_parse(const char *text, size_t len);
+extern int scope_permissions_parse(const char *text, size_t len);
 /* Is it "*" or fit to be the name of a type, known or not? */
 extern bool scope_type_is_name(const char *text, size_t len);
 /* bits -> "rs"; buf holds at least 6 bytes. */
 extern char *scope_permissions_text(int permissions, char *buf);
 
-#endif							/* SMART_FHIR_SCOPE_PARSE_H */
+#endif /* SMART_FHIR_SCOPE_PARSE_H */

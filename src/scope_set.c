@@ -23,7 +23,7 @@ static const char *const level_names[] = {"patient", "user", "system"};
 typedef struct ParamRef
 {
 	ScopeParam *param;
-	ScopeTerm  *term;
+	ScopeTerm *term;
 } ParamRef;
 
 void
@@ -39,7 +39,7 @@ scope_set_init(ScopeSet *set)
 ScopeTerm *
 scope_set_add(ScopeSet *set)
 {
-	ScopeTerm  *term;
+	ScopeTerm *term;
 
 	if (set->n_terms == set->max_terms)
 	{
@@ -67,8 +67,8 @@ scope_set_add_list(ScopeSet *set, const ScopeList *list)
 {
 	for (int i = 0; i < list->n_items; i++)
 	{
-		ScopeItem  *item = &list->items[i];
-		ScopeTerm  *term;
+		ScopeItem *item = &list->items[i];
+		ScopeTerm *term;
 
 		if (item->kind != SCOPE_KIND_RESOURCE)
 		{
@@ -88,21 +88,21 @@ scope_set_add_list(ScopeSet *set, const ScopeList *list)
 static void
 sort_pointers(void **items, size_t n, int (*compare)(const void *, const void *))
 {
-	void	  **from = items;
-	void	  **spare = palloc(sizeof(void *) * Max(n, 1));
-	void	  **to = spare;
+	void **from = items;
+	void **spare = palloc(sizeof(void *) * Max(n, 1));
+	void **to = spare;
 
 	for (size_t width = 1; width < n; width *= 2)
 	{
-		void	  **swap;
+		void **swap;
 
 		CHECK_FOR_INTERRUPTS();
 		for (size_t low = 0; low < n; low += 2 * width)
 		{
-			size_t		middle = Min(low + width, n);
-			size_t		high = Min(low + 2 * width, n);
-			size_t		left = low;
-			size_t		right = middle;
+			size_t middle = Min(low + width, n);
+			size_t high = Min(low + 2 * width, n);
+			size_t left = low;
+			size_t right = middle;
 
 			for (size_t i = low; i < high; i++)
 			{
@@ -132,7 +132,7 @@ compare_refs(const void *a, const void *b)
 {
 	const ScopeParam *left = ((const ParamRef *) a)->param;
 	const ScopeParam *right = ((const ParamRef *) b)->param;
-	int			order = compare_texts(left->name, right->name);
+	int order = compare_texts(left->name, right->name);
 
 	return order != 0 ? order : compare_texts(left->value, right->value);
 }
@@ -143,7 +143,7 @@ compare_terms(const void *a, const void *b)
 {
 	const ScopeTerm *left = a;
 	const ScopeTerm *right = b;
-	int			order;
+	int order;
 
 	if (left->level != right->level)
 		return left->level < right->level ? -1 : 1;
@@ -176,11 +176,11 @@ compare_items(const void *a, const void *b)
 static void
 number_atoms(ScopeSet *set, ScopeReduction *reduction)
 {
-	size_t		n_refs = 0;
-	size_t		n = 0;
-	ParamRef   *refs;
-	void	  **sorted;
-	int		   *numbers;
+	size_t n_refs = 0;
+	size_t n = 0;
+	ParamRef *refs;
+	void **sorted;
+	int *numbers;
 
 	for (int i = 0; i < set->n_terms; i++)
 		n_refs += set->terms[i].n_params;
@@ -189,7 +189,7 @@ number_atoms(ScopeSet *set, ScopeReduction *reduction)
 	numbers = palloc(sizeof(int) * Max(n_refs, 1));
 	for (int i = 0; i < set->n_terms; i++)
 	{
-		ScopeTerm  *term = &set->terms[i];
+		ScopeTerm *term = &set->terms[i];
 
 		term->atoms = numbers + n;
 		term->n_atoms = 0;
@@ -210,9 +210,9 @@ number_atoms(ScopeSet *set, ScopeReduction *reduction)
 	reduction->n_atoms = 0;
 	for (size_t i = 0; i < n_refs; i++)
 	{
-		ParamRef   *ref = sorted[i];
-		ScopeTerm  *term = ref->term;
-		int			number;
+		ParamRef *ref = sorted[i];
+		ScopeTerm *term = ref->term;
+		int number;
 
 		if (i == 0 || compare_refs(sorted[i - 1], ref) != 0)
 			reduction->atoms[reduction->n_atoms++] = ref->param;
@@ -232,7 +232,7 @@ number_atoms(ScopeSet *set, ScopeReduction *reduction)
 static void
 merge_equal_terms(ScopeSet *set, ScopeReduction *reduction)
 {
-	int			n = 0;
+	int n = 0;
 
 	reduction->terms = palloc(sizeof(ScopeTerm *) * Max(set->n_terms, 1));
 	for (int i = 0; i < set->n_terms; i++)
@@ -240,7 +240,7 @@ merge_equal_terms(ScopeSet *set, ScopeReduction *reduction)
 	sort_pointers((void **) reduction->terms, set->n_terms, compare_terms);
 	for (int i = 0; i < set->n_terms; i++)
 	{
-		ScopeTerm  *term = reduction->terms[i];
+		ScopeTerm *term = reduction->terms[i];
 
 		if (n > 0 && compare_terms(reduction->terms[n - 1], term) == 0)
 			reduction->terms[n - 1]->kept |= term->kept;
@@ -279,7 +279,7 @@ encode(char *out, const char *text)
 static size_t
 encoded_len(const char *text)
 {
-	size_t		len = 0;
+	size_t len = 0;
 
 	for (const unsigned char *p = (const unsigned char *) text; *p != '\0'; p++)
 		len += is_plain(*p) ? 1 : 3;
@@ -291,7 +291,7 @@ static size_t
 term_text_size(const ScopeTerm *term, const size_t *atom_lens)
 {
 	/* level/type.cruds, and a "?" or "&" before each pair */
-	size_t		size = strlen(level_names[term->level]) + 1 + strlen(term->resource_type) + 1 + 5 + 1;
+	size_t size = strlen(level_names[term->level]) + 1 + strlen(term->resource_type) + 1 + 5 + 1;
 
 	for (int i = 0; i < term->n_atoms; i++)
 		size += 1 + atom_lens[term->atoms[i]];
@@ -301,7 +301,7 @@ term_text_size(const ScopeTerm *term, const size_t *atom_lens)
 static char *
 append(char *out, const char *text)
 {
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 
 	memcpy(out, text, len);
 	return out + len;
@@ -310,7 +310,7 @@ append(char *out, const char *text)
 static char *
 write_term(char *out, const ScopeTerm *term, const ScopeReduction *reduction)
 {
-	char		letters[6];
+	char letters[6];
 
 	out = append(out, level_names[term->level]);
 	*out++ = '/';
@@ -351,15 +351,16 @@ scope_other_kind(const char *token)
 static int
 make_resource_items(const ScopeReduction *reduction, ScopeItem *items)
 {
-	size_t	   *atom_lens = palloc(sizeof(size_t) * Max(reduction->n_atoms, 1));
-	size_t		text_size = 0;
-	size_t		n_params = 0;
-	char	   *text;
+	size_t *atom_lens = palloc(sizeof(size_t) * Max(reduction->n_atoms, 1));
+	size_t text_size = 0;
+	size_t n_params = 0;
+	char *text;
 	ScopeParam *params;
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < reduction->n_atoms; i++)
-		atom_lens[i] = encoded_len(reduction->atoms[i]->name) + 1 + encoded_len(reduction->atoms[i]->value);
+		atom_lens[i] =
+			encoded_len(reduction->atoms[i]->name) + 1 + encoded_len(reduction->atoms[i]->value);
 	for (int i = 0; i < reduction->n_terms; i++)
 	{
 		if (reduction->terms[i]->kept == 0)
@@ -372,7 +373,7 @@ make_resource_items(const ScopeReduction *reduction, ScopeItem *items)
 	for (int i = 0; i < reduction->n_terms; i++)
 	{
 		const ScopeTerm *term = reduction->terms[i];
-		ScopeItem  *item;
+		ScopeItem *item;
 
 		if (term->kept == 0)
 			continue;
@@ -396,12 +397,12 @@ make_resource_items(const ScopeReduction *reduction, ScopeItem *items)
 static int
 make_other_items(ScopeSet *set, ScopeItem *items)
 {
-	int			n = 0;
+	int n = 0;
 
 	sort_pointers((void **) set->others, set->n_others, compare_strings);
 	for (int i = 0; i < set->n_others; i++)
 	{
-		ScopeItem  *item;
+		ScopeItem *item;
 
 		if (i > 0 && compare_texts(set->others[i - 1], set->others[i]) == 0)
 			continue;
@@ -416,10 +417,10 @@ make_other_items(ScopeSet *set, ScopeItem *items)
 bool
 scope_set_reduce(ScopeSet *set, ScopeList *out)
 {
-	ScopeReduction	reduction = {0};
-	ScopeItem  *items;
+	ScopeReduction reduction = {0};
+	ScopeItem *items;
 	ScopeItem **sorted;
-	int			n;
+	int n;
 
 	number_atoms(set, &reduction);
 	merge_equal_terms(set, &reduction);

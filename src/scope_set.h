@@ -13,36 +13,36 @@
  */
 typedef struct ScopeTerm
 {
-	ScopeLevel	level;
+	ScopeLevel level;
 	const char *resource_type;
-	int			permissions;
-	int			n_params;
-	ScopeParam *params;			/* in any order, duplicates allowed */
-	size_t		source;			/* where it was read, for diagnostics */
-	size_t		source_len;
+	int permissions;
+	int n_params;
+	ScopeParam *params; /* in any order, duplicates allowed */
+	size_t source;		/* where it was read, for diagnostics */
+	size_t source_len;
 	/* filled by scope_set_reduce() */
-	int			n_atoms;
-	int		   *atoms;			/* numbers of the distinct params, ascending */
-	uint64		signature;		/* a bit for each atom, modulo 64 */
-	int			kept;			/* letters that nothing else covers */
-	struct ScopeTerm *next;		/* chain of an index */
+	int n_atoms;
+	int *atoms;				/* numbers of the distinct params, ascending */
+	uint64 signature;		/* a bit for each atom, modulo 64 */
+	int kept;				/* letters that nothing else covers */
+	struct ScopeTerm *next; /* chain of an index */
 } ScopeTerm;
 
 typedef struct ScopeSet
 {
-	int			n_terms;
-	int			max_terms;
-	ScopeTerm  *terms;
-	int			n_others;
-	int			max_others;
-	char	  **others;			/* tokens that are no resource scopes */
+	int n_terms;
+	int max_terms;
+	ScopeTerm *terms;
+	int n_others;
+	int max_others;
+	char **others; /* tokens that are no resource scopes */
 } ScopeSet;
 
 /* What is left of the limits on alternatives, for one text. */
 typedef struct ScopeSplitBudget
 {
-	double		items;
-	double		bytes;
+	double items;
+	double bytes;
 } ScopeSplitBudget;
 
 /*
@@ -69,12 +69,12 @@ extern bool scope_set_reduce(ScopeSet *set, ScopeList *out);
 /* The work space of one reduction. */
 typedef struct ScopeReduction
 {
-	int			n_terms;
-	ScopeTerm **terms;			/* sorted, no two alike */
-	int			n_atoms;
-	ScopeParam **atoms;			/* by number, in the order of name, then value */
-	int		   *frequency;		/* terms that hold the atom */
-	int64		work;
+	int n_terms;
+	ScopeTerm **terms; /* sorted, no two alike */
+	int n_atoms;
+	ScopeParam **atoms; /* by number, in the order of name, then value */
+	int *frequency;		/* terms that hold the atom */
+	int64 work;
 } ScopeReduction;
 
 /*
@@ -85,4 +85,4 @@ extern bool scope_drop_covered(ScopeReduction *reduction);
 /* launch, launch/patient, ... or other. */
 extern ScopeKind scope_other_kind(const char *token);
 
-#endif							/* SMART_FHIR_SCOPE_SET_H */
+#endif /* SMART_FHIR_SCOPE_SET_H */

@@ -34,8 +34,8 @@
 static char *guc_session = NULL;
 
 static void (*on_change)(const Session *session) = NULL;
-static const Session *assigned = NULL;	/* what the setting holds, dead or alive */
-static const Session *offered = NULL;	/* non-NULL only inside session_set() */
+static const Session *assigned = NULL; /* what the setting holds, dead or alive */
+static const Session *offered = NULL;  /* non-NULL only inside session_set() */
 static uint64 last_generation = 0;
 static uint64 session_floor = 0;
 static uint64 epoch = 1;
@@ -52,14 +52,14 @@ static char *
 session_encode(const Session *session)
 {
 	const unsigned char *in = (const unsigned char *) session;
-	int			n = session->size;
+	int n = session->size;
 	unsigned char *out = palloc(n + n / 254 + 2);
 	unsigned char *start = out;
-	int			i = 0;
+	int i = 0;
 
 	for (;;)
 	{
-		int			run = 0;
+		int run = 0;
 
 		while (i + run < n && run < 254 && in[i + run] != 0)
 			run++;
@@ -86,16 +86,16 @@ static Session *
 session_decode(const char *text)
 {
 	const unsigned char *in = (const unsigned char *) text;
-	size_t		len = strlen(text);
+	size_t len = strlen(text);
 	unsigned char *out = guc_extra_alloc(len + 1);
-	size_t		n = 0;
-	Session    *session = (Session *) out;
+	size_t n = 0;
+	Session *session = (Session *) out;
 
 	if (out == NULL)
 		return NULL;
 	while (*in)
 	{
-		int			run = *in++ - 1;
+		int run = *in++ - 1;
 
 		if ((size_t) run > len - (in - (const unsigned char *) text))
 			goto invalid;
@@ -116,7 +116,7 @@ invalid:
 static bool
 session_check_hook(char **newval, void **extra, GucSource source)
 {
-	Session    *copy;
+	Session *copy;
 
 	if (*newval == NULL || **newval == '\0')
 	{
@@ -166,16 +166,17 @@ session_show_hook(void)
 void
 session_init(void)
 {
-	DefineCustomStringVariable(SESSION_SETTING,
-							   "Holds the verified token's session.",
-							   "Only smart.login() and smart.assume() give it a value. Reset ends the session.",
-							   &guc_session,
-							   "",
-							   PGC_SUSET,
-							   GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
-							   session_check_hook,
-							   session_assign_hook,
-							   session_show_hook);
+	DefineCustomStringVariable(
+		SESSION_SETTING,
+		"Holds the verified token's session.",
+		"Only smart.login() and smart.assume() give it a value. Reset ends the session.",
+		&guc_session,
+		"",
+		PGC_SUSET,
+		GUC_NO_SHOW_ALL | GUC_DISALLOW_IN_FILE | GUC_NOT_IN_SAMPLE,
+		session_check_hook,
+		session_assign_hook,
+		session_show_hook);
 }
 
 void
@@ -215,7 +216,7 @@ session_next_generation(void)
 uint64
 session_raise_floor(void)
 {
-	uint64		former = session_floor;
+	uint64 former = session_floor;
 
 	session_floor = last_generation;
 	epoch++;
@@ -232,7 +233,7 @@ session_restore_floor(uint64 floor)
 void
 session_set(Session *session, bool local)
 {
-	char	   *text;
+	char *text;
 
 	Assert(session->generation > session_floor);
 	text = session_encode(session);
@@ -268,7 +269,8 @@ session_clear_dead_value(void)
 {
 	if (assigned == NULL || session_current() != NULL || IsInParallelMode())
 		return;
-	(void) set_config_option(SESSION_SETTING, "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
+	(void) set_config_option(
+		SESSION_SETTING, "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 }
 
 /*
@@ -278,7 +280,7 @@ session_clear_dead_value(void)
 static JoseStatus
 session_vouched(const Session *session)
 {
-	uint64		now = issuer_epoch();
+	uint64 now = issuer_epoch();
 	const Issuer *issuer;
 	const char *thumbprint = session_text(session, session->key_thumbprint);
 
@@ -316,7 +318,7 @@ const Session *
 session_checked(void)
 {
 	const Session *session = session_current();
-	JoseStatus	status;
+	JoseStatus status;
 
 	if (session == NULL)
 		return NULL;
@@ -330,7 +332,7 @@ void
 session_check_statement(void)
 {
 	const Session *session = session_current();
-	JoseStatus	status = session == NULL ? JOSE_OK : session_status_now(session);
+	JoseStatus status = session == NULL ? JOSE_OK : session_status_now(session);
 
 	if (status != JOSE_OK)
 		jose_raise(status);
@@ -348,7 +350,7 @@ static const struct
 {
 	const char *name;
 	SessionInteraction interaction;
-}			interactions[] = {
+} interactions[] = {
 	{"read", INTERACTION_READ},
 	{"vread", INTERACTION_READ},
 	{"history", INTERACTION_READ},

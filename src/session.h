@@ -65,10 +65,10 @@ extern void session_init(void);
 typedef struct SessionSource
 {
 	const Issuer *issuer;
-	Jsonb	   *claims;
-	JwtTimes	times;
+	Jsonb *claims;
+	JwtTimes times;
 	const char *key_thumbprint; /* NULL: assumed */
-	uint64		issuer_epoch;	/* before the issuer was looked up */
+	uint64 issuer_epoch;		/* before the issuer was looked up */
 } SessionSource;
 
 /*
@@ -98,7 +98,8 @@ extern void session_digest(const char *token, size_t len, unsigned char *digest)
 /* A session built earlier from the same token, if its issuer is unchanged and its time has
  * come and not passed; a palloc'd copy. */
 extern Session *session_cache_find(const unsigned char *digest);
-extern void session_cache_store(const unsigned char *digest, const SessionSource *source, const Session *session);
+extern void session_cache_store(const unsigned char *digest, const SessionSource *source,
+								const Session *session);
 extern void session_cache_init(void);
 
 /* ---- src/session_claims.c ---- */
@@ -106,18 +107,18 @@ extern void session_cache_init(void);
 /* What the claims say, after the issuer's claim_map and preset. All palloc'd. */
 typedef struct SessionClaims
 {
-	char	   *scope;			/* one string, tokens by spaces; "" when absent */
-	bool		scope_malformed;
-	bool		has_patient_claim;	/* one is there, whatever it says */
-	int			n_patients;
-	char	  **patients;		/* distinct valid ids */
-	char	   *encounter;
-	char	   *fhir_user;
-	char	   *client_id;
-	char	   *subject;
-	char	   *jti;
-	int			n_audience;
-	char	  **audience;
+	char *scope; /* one string, tokens by spaces; "" when absent */
+	bool scope_malformed;
+	bool has_patient_claim; /* one is there, whatever it says */
+	int n_patients;
+	char **patients; /* distinct valid ids */
+	char *encounter;
+	char *fhir_user;
+	char *client_id;
+	char *subject;
+	char *jti;
+	int n_audience;
+	char **audience;
 } SessionClaims;
 
 extern JoseStatus session_claims_read(const Issuer *issuer, Jsonb *claims, SessionClaims *out);
@@ -126,4 +127,4 @@ extern char *session_claim_string(Jsonb *claims, const char *name);
 extern bool session_claim_exists(Jsonb *claims, const char *name);
 extern bool session_claim_is_true(Jsonb *claims, const char *name);
 
-#endif							/* SMART_FHIR_SESSION_H */
+#endif /* SMART_FHIR_SESSION_H */

@@ -33,7 +33,7 @@
 static int32
 put_text(StringInfo buf, const char *text)
 {
-	int32		offset = buf->len;
+	int32 offset = buf->len;
 
 	if (text == NULL)
 		return 0;
@@ -45,9 +45,9 @@ static SessionTexts
 put_texts(StringInfo buf, List *texts)
 {
 	SessionTexts result = {0, buf->len};
-	ListCell   *cell;
+	ListCell *cell;
 
-	foreach (cell, texts)
+	foreach(cell, texts)
 	{
 		(void) put_text(buf, lfirst(cell));
 		result.n++;
@@ -65,20 +65,21 @@ call_context_function(const char *name, Datum argument)
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool failed = false;
-	List	   *volatile ids = NIL;
+	List *volatile ids = NIL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
 	{
-		Oid			function = DatumGetObjectId(
-			DirectFunctionCall1(regprocedurein, CStringGetDatum(name)));
-		FmgrInfo	flinfo;
+		Oid function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(name)));
+		FmgrInfo flinfo;
 		LOCAL_FCINFO(fcinfo, 1);
-		Datum		result;
+		Datum result;
 
 		if (get_func_rettype(function) != TEXTARRAYOID)
-			ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("context function must return text[]"));
+			ereport(ERROR,
+					errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("context function must return text[]"));
 		fmgr_info(function, &flinfo);
 		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
 		fcinfo->args[0].value = argument;
@@ -88,16 +89,23 @@ call_context_function(const char *name, Datum argument)
 		result = FunctionCallInvoke(fcinfo);
 		if (!fcinfo->isnull)
 		{
-			Datum	   *elements;
-			bool	   *nulls;
-			int			n;
-			List	   *list = NIL;
+			Datum *elements;
+			bool *nulls;
+			int n;
+			List *list = NIL;
 
-			deconstruct_array(DatumGetArrayTypeP(result), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+			deconstruct_array(DatumGetArrayTypeP(result),
+							  TEXTOID,
+							  -1,
+							  false,
+							  TYPALIGN_INT,
+							  &elements,
+							  &nulls,
+							  &n);
 			MemoryContextSwitchTo(caller);
 			for (int i = 0; i < n && i < MAX_CONTEXT_PATIENTS; i++)
 			{
-				char	   *id;
+				char *id;
 
 				if (nulls[i])
 					continue;
@@ -127,7 +135,7 @@ call_context_function(const char *name, Datum argument)
 static List *
 without_trailing_slash(List *list, const char *url)
 {
-	size_t		len = strlen(url);
+	size_t len = strlen(url);
 
 	if (len > 0 && url[len - 1] == '/')
 		len--;
@@ -138,11 +146,12 @@ without_trailing_slash(List *list, const char *url)
 static List *
 opened_bases(const Issuer *issuer, const SessionClaims *claims)
 {
-	List	   *bases = NIL;
+	List *bases = NIL;
 
 	for (int i = 0; i < claims->n_audience; i++)
-		if (issuer->audience.null ||
-			issuer_texts_contain(&issuer->audience, claims->audience[i], strlen(claims->audience[i])))
+		if (issuer->audience.null || issuer_texts_contain(&issuer->audience,
+														  claims->audience[i],
+														  strlen(claims->audience[i])))
 			bases = without_trailing_slash(bases, claims->audience[i]);
 	if (claims->n_audience == 0)
 		for (int i = 0; i < issuer->base_urls.n; i++)
@@ -153,7 +162,8 @@ opened_bases(const Issuer *issuer, const SessionClaims *claims)
 static bool
 is_user_type(const char *type, size_t len)
 {
-	static const char *const types[] = {"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"};
+	static const char *const types[] = {
+		"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"};
 
 	for (size_t i = 0; i < lengthof(types); i++)
 		if (strlen(types[i]) == len && memcmp(types[i], type, len) == 0)
@@ -170,8 +180,8 @@ usable_fhir_user(const Issuer *issuer, const char *fhir_user, char **patient)
 {
 	const char *local = fhir_user;
 	const char *slash;
-	List	   *bases = NIL;
-	ListCell   *cell;
+	List *bases = NIL;
+	ListCell *cell;
 
 	*patient = NULL;
 	if (fhir_user == NULL)
@@ -180,9 +190,9 @@ usable_fhir_user(const Issuer *issuer, const char *fhir_user, char **patient)
 		bases = without_trailing_slash(bases, issuer->audience.values[i]);
 	for (int i = 0; i < issuer->base_urls.n; i++)
 		bases = without_trailing_slash(bases, issuer->base_urls.values[i]);
-	foreach (cell, bases)
+	foreach(cell, bases)
 	{
-		size_t		len = strlen(lfirst(cell));
+		size_t len = strlen(lfirst(cell));
 
 		if (strncmp(fhir_user, lfirst(cell), len) == 0 && fhir_user[len] == '/')
 		{
@@ -202,22 +212,23 @@ usable_fhir_user(const Issuer *issuer, const char *fhir_user, char **patient)
 static List *
 with_aliases(const Issuer *issuer, List *ids)
 {
-	List	   *all = list_copy(ids);
-	ListCell   *cell;
-	ListCell   *alias;
+	List *all = list_copy(ids);
+	ListCell *cell;
+	ListCell *alias;
 
 	if (issuer->patient_aliases == NULL)
 		return all;
-	foreach (cell, ids)
+	foreach(cell, ids)
 	{
-		List	   *more = call_context_function(issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)));
+		List *more =
+			call_context_function(issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)));
 
-		foreach (alias, more)
+		foreach(alias, more)
 		{
-			ListCell   *known;
-			bool		found = false;
+			ListCell *known;
+			bool found = false;
 
-			foreach (known, all)
+			foreach(known, all)
 				found = found || strcmp(lfirst(known), lfirst(alias)) == 0;
 			if (!found)
 				all = lappend(all, lfirst(alias));
@@ -232,19 +243,19 @@ session_build(const SessionSource *source)
 	const Issuer *issuer = source->issuer;
 	SessionClaims claims;
 	StringInfoData buf;
-	Session		head;
-	Session    *session;
-	JoseStatus	status;
-	char	   *scope_text;
-	List	   *ignored = NIL;
-	List	   *patients = NIL;
-	List	   *user_patients = NIL;
-	List	   *audience = NIL;
-	char	   *user_as_patient;
-	int			scope_levels;
-	char	   *grants;
-	bool		user_usable;
-	bool		named_several;
+	Session head;
+	Session *session;
+	JoseStatus status;
+	char *scope_text;
+	List *ignored = NIL;
+	List *patients = NIL;
+	List *user_patients = NIL;
+	List *audience = NIL;
+	char *user_as_patient;
+	int scope_levels;
+	char *grants;
+	bool user_usable;
+	bool named_several;
 
 	status = session_claims_read(issuer, source->claims, &claims);
 	if (status != JOSE_OK)
@@ -255,7 +266,8 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
-	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
+	scope_text = access_scope_from_claim(
+		claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
@@ -281,7 +293,8 @@ session_build(const SessionSource *source)
 		else if (issuer->user_sees_all)
 			head.reach[SCOPE_LEVEL_USER] = REACH_ALL;
 		else if (issuer->user_patients != NULL)
-			user_patients = call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims));
+			user_patients =
+				call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims));
 	}
 	head.reach[SCOPE_LEVEL_SYSTEM] = REACH_ALL;
 	for (int level = 0; level < 3; level++)

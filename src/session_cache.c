@@ -23,18 +23,18 @@
 
 typedef struct CacheEntry
 {
-	unsigned char digest[SESSION_DIGEST_LENGTH];	/* hash key */
-	dlist_node	node;			/* least recently used last */
-	uint64		issuer_epoch;
+	unsigned char digest[SESSION_DIGEST_LENGTH]; /* hash key */
+	dlist_node node;							 /* least recently used last */
+	uint64 issuer_epoch;
 	TimestampTz not_before;
-	Session    *session;
+	Session *session;
 } CacheEntry;
 
 /*
  * smart_fhir.token_cache_size: how many verified tokens each backend remembers. A superuser
  * raises it where more clients share a pool; 0 verifies each token anew.
  */
-static int	guc_token_cache_size = 1000;
+static int guc_token_cache_size = 1000;
 
 static HTAB *cache = NULL;
 static MemoryContext cache_context = NULL;
@@ -43,18 +43,19 @@ static dlist_head recent = DLIST_STATIC_INIT(recent);
 void
 session_cache_init(void)
 {
-	DefineCustomIntVariable("smart_fhir.token_cache_size",
-							"Sets how many verified tokens a backend remembers.",
-							"A remembered token costs a look-up instead of a signature check. 0 turns the cache off.",
-							&guc_token_cache_size,
-							1000,
-							0,
-							100000,
-							PGC_SUSET,
-							0,
-							NULL,
-							NULL,
-							NULL);
+	DefineCustomIntVariable(
+		"smart_fhir.token_cache_size",
+		"Sets how many verified tokens a backend remembers.",
+		"A remembered token costs a look-up instead of a signature check. 0 turns the cache off.",
+		&guc_token_cache_size,
+		1000,
+		0,
+		100000,
+		PGC_SUSET,
+		0,
+		NULL,
+		NULL,
+		NULL);
 }
 
 void
@@ -66,7 +67,10 @@ session_digest(const char *token, size_t len, unsigned char *digest)
 	if (sha256 == NULL)
 		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
 	if (sha256 == NULL || EVP_Digest(token, len, digest, &n, sha256, NULL) != 1)
-		ereport(ERROR, errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not compute a digest"), errhidestmt(true));
+		ereport(ERROR,
+				errcode(ERRCODE_INTERNAL_ERROR),
+				errmsg("could not compute a digest"),
+				errhidestmt(true));
 }
 
 static void
@@ -82,7 +86,7 @@ session_cache_find(const unsigned char *digest)
 {
 	CacheEntry *entry;
 	TimestampTz now;
-	Session    *copy;
+	Session *copy;
 
 	/* turned off: what was remembered before does not count either */
 	if (cache == NULL || guc_token_cache_size == 0)
@@ -105,20 +109,22 @@ session_cache_find(const unsigned char *digest)
 }
 
 void
-session_cache_store(const unsigned char *digest, const SessionSource *source, const Session *session)
+session_cache_store(const unsigned char *digest, const SessionSource *source,
+					const Session *session)
 {
 	CacheEntry *entry;
-	Session    *copy;
-	bool		found;
+	Session *copy;
+	bool found;
 
 	if (guc_token_cache_size == 0 || session->size > MAX_SESSION_BYTES ||
 		source->issuer->patient_aliases != NULL || source->issuer->user_patients != NULL)
 		return;
 	if (cache == NULL)
 	{
-		HASHCTL		ctl = {0};
+		HASHCTL ctl = {0};
 
-		cache_context = AllocSetContextCreate(TopMemoryContext, "smart_fhir tokens", ALLOCSET_DEFAULT_SIZES);
+		cache_context =
+			AllocSetContextCreate(TopMemoryContext, "smart_fhir tokens", ALLOCSET_DEFAULT_SIZES);
 		ctl.keysize = SESSION_DIGEST_LENGTH;
 		ctl.entrysize = sizeof(CacheEntry);
 		ctl.hcxt = cache_context;

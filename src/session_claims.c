@@ -21,7 +21,7 @@
 static JsonbValue *
 member(JsonbContainer *container, const char *name, int len)
 {
-	JsonbValue	key;
+	JsonbValue key;
 
 	if (!JsonContainerIsObject(container))
 		return NULL;
@@ -65,7 +65,7 @@ follow_path(Jsonb *claims, JsonbContainer *path)
 {
 	JsonbContainer *at = &claims->root;
 	JsonbValue *found = NULL;
-	int			n = JsonContainerSize(path);
+	int n = JsonContainerSize(path);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -94,20 +94,21 @@ static List *
 mapped_values(const Issuer *issuer, Jsonb *claims, const char *name)
 {
 	JsonbValue *paths = NULL;
-	List	   *values = NIL;
+	List *values = NIL;
 
 	if (issuer->claim_map != NULL)
 		paths = member(&issuer->claim_map->root, name, strlen(name));
 	if (paths != NULL && paths->type == jbvBinary && JsonContainerIsArray(paths->val.binary.data))
 	{
-		int			n = JsonContainerSize(paths->val.binary.data);
+		int n = JsonContainerSize(paths->val.binary.data);
 
 		for (int i = 0; i < n; i++)
 		{
 			JsonbValue *path = getIthJsonbValueFromContainer(paths->val.binary.data, i);
 			JsonbValue *found = NULL;
 
-			if (path != NULL && path->type == jbvBinary && JsonContainerIsArray(path->val.binary.data))
+			if (path != NULL && path->type == jbvBinary &&
+				JsonContainerIsArray(path->val.binary.data))
 				found = follow_path(claims, path->val.binary.data);
 			if (found != NULL)
 				values = lappend(values, found);
@@ -126,7 +127,7 @@ mapped_values(const Issuer *issuer, Jsonb *claims, const char *name)
 static char *
 mapped_string(const Issuer *issuer, Jsonb *claims, const char *name)
 {
-	List	   *values = mapped_values(issuer, claims, name);
+	List *values = mapped_values(issuer, claims, name);
 
 	return values == NIL ? NULL : string_or_null(linitial(values));
 }
@@ -135,7 +136,7 @@ mapped_string(const Issuer *issuer, Jsonb *claims, const char *name)
 static void
 read_scope(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 {
-	List	   *values = mapped_values(issuer, claims, "scope");
+	List *values = mapped_values(issuer, claims, "scope");
 	JsonbValue *value = values == NIL ? NULL : linitial(values);
 	StringInfoData text;
 
@@ -148,8 +149,8 @@ read_scope(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 	{
 		JsonbIterator *it = JsonbIteratorInit(value->val.binary.data);
 		JsonbIteratorToken token;
-		JsonbValue	element;
-		bool		first = true;
+		JsonbValue element;
+		bool first = true;
 
 		initStringInfo(&text);
 		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
@@ -176,11 +177,11 @@ read_scope(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 static bool
 add_patient(List **ids, const char *value, int len)
 {
-	ListCell   *cell;
+	ListCell *cell;
 
 	if (!fhir_id_is_valid(value, len) || list_length(*ids) >= MAX_PATIENTS)
 		return false;
-	foreach (cell, *ids)
+	foreach(cell, *ids)
 		if (strlen(lfirst(cell)) == (size_t) len && memcmp(lfirst(cell), value, len) == 0)
 			return true;
 	*ids = lappend(*ids, pnstrdup(value, len));
@@ -195,7 +196,7 @@ add_patient(List **ids, const char *value, int len)
 static List *
 patient_ids(const Issuer *issuer, const JsonbValue *value)
 {
-	List	   *ids = NIL;
+	List *ids = NIL;
 
 	if (value->type == jbvString)
 	{
@@ -219,7 +220,7 @@ patient_ids(const Issuer *issuer, const JsonbValue *value)
 	{
 		JsonbIterator *it = JsonbIteratorInit(value->val.binary.data);
 		JsonbIteratorToken token;
-		JsonbValue	element;
+		JsonbValue element;
 
 		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)
 			if (token == WJB_ELEM &&
@@ -233,16 +234,16 @@ patient_ids(const Issuer *issuer, const JsonbValue *value)
 static bool
 same_patients(List *a, List *b)
 {
-	ListCell   *x;
-	ListCell   *y;
+	ListCell *x;
+	ListCell *y;
 
 	if (list_length(a) != list_length(b))
 		return false;
-	foreach (x, a)
+	foreach(x, a)
 	{
-		bool		found = false;
+		bool found = false;
 
-		foreach (y, b)
+		foreach(y, b)
 			found = found || strcmp(lfirst(x), lfirst(y)) == 0;
 		if (!found)
 			return false;
@@ -254,14 +255,14 @@ same_patients(List *a, List *b)
 static JoseStatus
 read_patients(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 {
-	List	   *values = mapped_values(issuer, claims, "patient");
-	List	   *ids = NIL;
-	ListCell   *cell;
-	int			i = 0;
+	List *values = mapped_values(issuer, claims, "patient");
+	List *ids = NIL;
+	ListCell *cell;
+	int i = 0;
 
-	foreach (cell, values)
+	foreach(cell, values)
 	{
-		List	   *here = patient_ids(issuer, lfirst(cell));
+		List *here = patient_ids(issuer, lfirst(cell));
 
 		if (cell != list_head(values) && !same_patients(ids, here))
 			return JOSE_CONTEXT;
@@ -270,7 +271,7 @@ read_patients(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 	out->has_patient_claim = values != NIL;
 	out->n_patients = list_length(ids);
 	out->patients = palloc(sizeof(char *) * Max(out->n_patients, 1));
-	foreach (cell, ids)
+	foreach(cell, ids)
 		out->patients[i++] = lfirst(cell);
 	return JOSE_OK;
 }
@@ -293,7 +294,7 @@ read_audience(Jsonb *claims, SessionClaims *out)
 	{
 		JsonbIterator *it = JsonbIteratorInit(value->val.binary.data);
 		JsonbIteratorToken token;
-		JsonbValue	element;
+		JsonbValue element;
 
 		out->audience = palloc(sizeof(char *) * (JsonContainerSize(value->val.binary.data) + 1));
 		while ((token = JsonbIteratorNext(&it, &element, true)) != WJB_DONE)

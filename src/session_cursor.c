@@ -24,13 +24,14 @@ session_note_held_cursor(void)
 bool
 session_has_held_cursor(void)
 {
-	bool		found;
+	bool found;
 
 	if (!may_be_open)
 		return false;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute("SELECT 1 FROM pg_catalog.pg_cursor() WHERE is_holdable", true, 1) != SPI_OK_SELECT)
+	if (SPI_execute("SELECT 1 FROM pg_catalog.pg_cursor() WHERE is_holdable", true, 1) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not list cursors");
 	found = SPI_processed > 0;
 	SPI_finish();

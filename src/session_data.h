@@ -12,26 +12,26 @@
 typedef enum SessionInteraction
 {
 	INTERACTION_NONE,
-	INTERACTION_READ,			/* read, vread, history */
+	INTERACTION_READ, /* read, vread, history */
 	INTERACTION_SEARCH,
 	INTERACTION_CREATE,
-	INTERACTION_UPDATE,			/* update, patch */
+	INTERACTION_UPDATE, /* update, patch */
 	INTERACTION_DELETE
 } SessionInteraction;
 
 /* Whose rows a level reaches. */
 typedef enum SessionReach
 {
-	REACH_NOTHING,				/* no patient, no usable fhirUser, or the level is not granted */
-	REACH_PATIENTS,				/* the compartments of the listed patients (may be none) */
+	REACH_NOTHING,	/* no patient, no usable fhirUser, or the level is not granted */
+	REACH_PATIENTS, /* the compartments of the listed patients (may be none) */
 	REACH_ALL
 } SessionReach;
 
 /* A list of NUL-terminated texts inside the session: count and offset of the first. */
 typedef struct SessionTexts
 {
-	int32		n;
-	int32		offset;
+	int32 n;
+	int32 offset;
 } SessionTexts;
 
 /*
@@ -40,31 +40,31 @@ typedef struct SessionTexts
  */
 typedef struct Session
 {
-	uint32		magic;
-	int32		size;			/* of the whole, in bytes */
-	uint64		generation;
-	TimestampTz expires_at;		/* exp; DT_NOEND without one */
-	TimestampTz ends_at;		/* exp plus leeway: from then on nothing is allowed */
-	int32		interaction;	/* SessionInteraction */
-	int32		interaction_name;	/* index + 1 in the table of names; 0 for none */
-	int32		issuer;
-	int32		subject;
-	int32		client_id;
-	int32		jti;
-	int32		patient;
-	int32		encounter;
-	int32		fhir_user;
-	int32		scope;			/* canonical text, malformed tokens left out */
-	int32		grants;			/* its resource scopes as the token spells them, for access_grants() */
-	int32		key_thumbprint; /* of the key that signed; absent after assume() */
-	int32		claims;			/* offset of a jsonb, aligned */
-	bool		broad;			/* some scope's level reaches everyone */
-	int32		reach[3];		/* SessionReach by ScopeLevel */
-	SessionTexts patients;		/* what patient/ reaches: the patient and its aliases */
+	uint32 magic;
+	int32 size; /* of the whole, in bytes */
+	uint64 generation;
+	TimestampTz expires_at; /* exp; DT_NOEND without one */
+	TimestampTz ends_at;	/* exp plus leeway: from then on nothing is allowed */
+	int32 interaction;		/* SessionInteraction */
+	int32 interaction_name; /* index + 1 in the table of names; 0 for none */
+	int32 issuer;
+	int32 subject;
+	int32 client_id;
+	int32 jti;
+	int32 patient;
+	int32 encounter;
+	int32 fhir_user;
+	int32 scope;		   /* canonical text, malformed tokens left out */
+	int32 grants;		   /* its resource scopes as the token spells them, for access_grants() */
+	int32 key_thumbprint;  /* of the key that signed; absent after assume() */
+	int32 claims;		   /* offset of a jsonb, aligned */
+	bool broad;			   /* some scope's level reaches everyone */
+	int32 reach[3];		   /* SessionReach by ScopeLevel */
+	SessionTexts patients; /* what patient/ reaches: the patient and its aliases */
 	SessionTexts user_patients; /* what user/ reaches when REACH_PATIENTS */
 	SessionTexts audience;
-	SessionTexts bases;			/* FHIR bases that the token opens, no trailing slash */
-	SessionTexts ignored;		/* pairs: scope, reason */
+	SessionTexts bases;	  /* FHIR bases that the token opens, no trailing slash */
+	SessionTexts ignored; /* pairs: scope, reason */
 } Session;
 
 #define SESSION_MAGIC 0x53464831
@@ -88,7 +88,6 @@ session_texts_next(const char *text)
 	return text + strlen(text) + 1;
 }
 
-
 /* Is there a text equal to these bytes in the list? */
 static inline bool
 session_texts_contain(const Session *session, SessionTexts texts, const char *value, size_t len)
@@ -97,7 +96,7 @@ session_texts_contain(const Session *session, SessionTexts texts, const char *va
 
 	for (int i = 0; i < texts.n; i++)
 	{
-		size_t		text_len = strlen(text);
+		size_t text_len = strlen(text);
 
 		if (text_len == len && memcmp(text, value, len) == 0)
 			return true;
@@ -106,4 +105,4 @@ session_texts_contain(const Session *session, SessionTexts texts, const char *va
 	return false;
 }
 
-#endif							/* SMART_FHIR_SESSION_DATA_H */
+#endif /* SMART_FHIR_SESSION_DATA_H */

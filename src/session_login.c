@@ -52,13 +52,14 @@ warn_outside_transaction(const char *function, const char *detail)
 static void
 parse_interaction(FunctionCallInfo fcinfo, int arg, int32 *interaction, int32 *name)
 {
-	char	   *given = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
+	char *given = PG_ARGISNULL(arg) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(arg));
 
 	if (!session_interaction_parse(given, interaction, name))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid value for parameter \"%s\"", "interaction"),
-				errhint("Valid values are read, vread, history, search, create, update, patch, delete and NULL."),
+				errhint("Valid values are read, vread, history, search, create, update, patch, "
+						"delete and NULL."),
 				errhidestmt(true),
 				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
@@ -103,7 +104,7 @@ static Session *
 session_from_token(const char *token, size_t len, const unsigned char *digest)
 {
 	SessionSource source = {0};
-	Session    *volatile session = NULL;
+	Session *volatile session = NULL;
 	volatile JoseStatus status;
 
 	source.issuer_epoch = issuer_epoch();
@@ -132,13 +133,13 @@ session_from_token(const char *token, size_t len, const unsigned char *digest)
 Datum
 smart_login(PG_FUNCTION_ARGS)
 {
-	bool		local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
-	uint64		floor = session_raise_floor();
+	bool local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
+	uint64 floor = session_raise_floor();
 	unsigned char digest[SESSION_DIGEST_LENGTH];
-	int32		interaction;
-	int32		name;
-	text	   *token;
-	Session    *session;
+	int32 interaction;
+	int32 name;
+	text *token;
+	Session *session;
 
 	log_mask_activity();
 	begin_login();
@@ -162,13 +163,13 @@ smart_login(PG_FUNCTION_ARGS)
 Datum
 smart_assume(PG_FUNCTION_ARGS)
 {
-	bool		local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
-	uint64		floor = session_raise_floor();
+	bool local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
+	uint64 floor = session_raise_floor();
 	SessionSource source = {0};
-	Session    *volatile session = NULL;
+	Session *volatile session = NULL;
 	volatile JoseStatus status;
-	int32		interaction;
-	int32		name;
+	int32 interaction;
+	int32 name;
 
 	log_mask_activity();
 	begin_login();
@@ -209,9 +210,9 @@ Datum
 smart_set_interaction(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_checked();
-	Session    *copy;
-	int32		interaction;
-	int32		name;
+	Session *copy;
+	int32 interaction;
+	int32 name;
 
 	parse_interaction(fcinfo, 0, &interaction, &name);
 	if (session == NULL)
@@ -226,7 +227,8 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 	copy->interaction = interaction;
 	copy->interaction_name = name;
 	session_set(copy, true);
-	warn_outside_transaction("smart.set_interaction()", "The interaction is declared for this statement only.");
+	warn_outside_transaction("smart.set_interaction()",
+							 "The interaction is declared for this statement only.");
 	PG_RETURN_VOID();
 }
 

@@ -40,7 +40,7 @@ entra_token(StringInfo out, const char *token, const char *end)
 	}
 	for (size_t i = 0; i < lengthof(levels); i++)
 	{
-		size_t		len = strlen(levels[i]);
+		size_t len = strlen(levels[i]);
 		const char *type;
 		const char *dot;
 		const char *permission;

@@ -8,4 +8,4 @@
 /* The scope claim in SMART's spelling; text itself when the preset changes nothing. */
 extern char *session_preset_scope(const char *preset, char *text);
 
-#endif							/* SMART_FHIR_SESSION_PRESET_H */
+#endif /* SMART_FHIR_SESSION_PRESET_H */

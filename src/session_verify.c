@@ -99,7 +99,7 @@ preset_accepts(const Issuer *issuer, Jsonb *claims)
 	{
 		const char *preset;
 		const char *claim;
-	}			uses[] = {{"cognito", "token_use"}, {"epic", "epic.tokentype"}};
+	} uses[] = {{"cognito", "token_use"}, {"epic", "epic.tokentype"}};
 
 	for (size_t i = 0; i < lengthof(uses); i++)
 	{
@@ -117,7 +117,7 @@ static JoseStatus
 registered_claims(Jsonb *claims, const Issuer *issuer, bool exp_required, bool aud_required,
 				  TimestampTz now, JwtTimes *times)
 {
-	JwtRules	rules = {0};
+	JwtRules rules = {0};
 
 	rules.issuer = session_claim_exists(claims, "iss") || exp_required ? issuer->issuer : NULL;
 	if (!issuer->audience.null && (aud_required || session_claim_exists(claims, "aud")))
@@ -137,13 +137,13 @@ registered_claims(Jsonb *claims, const Issuer *issuer, bool exp_required, bool a
 JoseStatus
 session_verify_token(const char *token, size_t len, SessionSource *source)
 {
-	JwsToken	jws;
-	Jsonb	   *claims;
-	char	   *name;
+	JwsToken jws;
+	Jsonb *claims;
+	char *name;
 	const Issuer *issuer;
 	const JoseKey *key;
 	SessionClaims read;
-	JoseStatus	status;
+	JoseStatus status;
 	TimestampTz now = GetCurrentTimestamp();
 
 	if ((status = jws_decode(token, len, &jws)) != JOSE_OK)
@@ -192,7 +192,7 @@ JoseStatus
 session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSource *source)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	JoseStatus	status;
+	JoseStatus status;
 	SessionClaims read;
 
 	if (!JB_ROOT_IS_OBJECT(claims))

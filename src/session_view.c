@@ -27,7 +27,7 @@ PG_FUNCTION_INFO_V1(smart_claims);
 static Datum
 texts_datum(const Session *session, SessionTexts texts)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * Max(texts.n, 1));
+	Datum *elements = palloc(sizeof(Datum) * Max(texts.n, 1));
 	const char *text = session_texts_first(session, texts);
 
 	for (int i = 0; i < texts.n; i++, text = session_texts_next(text))
@@ -39,8 +39,8 @@ texts_datum(const Session *session, SessionTexts texts)
 static Datum
 ignored_datum(const Session *session)
 {
-	int			n = session->ignored.n;
-	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
+	int n = session->ignored.n;
+	Datum *elements = palloc(sizeof(Datum) * Max(n, 1));
 	const char *scope = session_texts_first(session, session->ignored);
 
 	for (int i = 0; i < n; i++)
@@ -57,28 +57,27 @@ ignored_datum(const Session *session)
 static Datum
 scope_datum(const Session *session, Oid type)
 {
-	Oid			input;
-	Oid			ioparam;
+	Oid input;
+	Oid ioparam;
 
 	getTypeInputInfo(type, &input, &ioparam);
-	return OidInputFunctionCall(input,
-								unconstify(char *, session_text(session, session->scope)),
-								ioparam,
-								-1);
+	return OidInputFunctionCall(
+		input, unconstify(char *, session_text(session, session->scope)), ioparam, -1);
 }
 
 Datum
 smart_session_row(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_usable();
-	TupleDesc	desc;
-	Datum		values[14];
-	bool		nulls[14] = {false};
-	int			i = 0;
+	TupleDesc desc;
+	Datum values[14];
+	bool nulls[14] = {false};
+	int i = 0;
 
 	if (session == NULL)
 		PG_RETURN_NULL();
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != lengthof(values))
 		elog(ERROR, "smart.session_row() has an unexpected result type");
 #define PUT_TEXT(offset)                                                                           \
 	do                                                                                             \
@@ -131,7 +130,7 @@ Datum
 smart_scope(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_usable();
-	Oid			type;
+	Oid type;
 
 	if (session == NULL)
 		PG_RETURN_NULL();
@@ -145,7 +144,7 @@ Datum
 smart_claims(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_usable();
-	Jsonb	   *claims;
+	Jsonb *claims;
 
 	if (session == NULL)
 		PG_RETURN_NULL();
