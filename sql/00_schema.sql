@@ -3,5 +3,18 @@
 -- complain if the script is sourced in psql rather than by CREATE EXTENSION
 \echo Use "CREATE EXTENSION smart_fhir" to load this file. \quit
 
+-- A schema of this name that belongs to somebody else would let its owner drop or add objects in it.
+DO $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_roles r ON r.oid OPERATOR(pg_catalog.=) n.nspowner
+                 WHERE n.nspname OPERATOR(pg_catalog.=) 'smart'
+                   AND (r.rolsuper OR r.rolname OPERATOR(pg_catalog.=) CURRENT_USER)) THEN
+    RAISE EXCEPTION USING ERRCODE = 'object_not_in_prerequisite_state',
+      MESSAGE = 'schema "smart" belongs to another role',
+      HINT = 'Drop or rename it; CREATE EXTENSION makes its own.';
+  END IF;
+END
+$$;
+
 -- Everything below is schema-qualified. Each part ends with what PUBLIC may not do.
 GRANT USAGE ON SCHEMA smart TO PUBLIC;

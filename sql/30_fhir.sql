@@ -31,7 +31,7 @@ CREATE FUNCTION smart.resource_json(resource text) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smart_resource_json'
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION smart.resource_json(text) IS
-'what protect() writes into policies and indexes for text columns: the text as jsonb, NULL when it is empty, not JSON, or more than jsonb holds; never an error. RFC 8259';
+'what protect() writes into policies and indexes for text columns: the text as jsonb, NULL when it is empty, not JSON, has a member twice in one object (parsers differ on which counts), or is more than jsonb holds; never an error. RFC 8259';
 
 CREATE FUNCTION smart.fhir_revision() RETURNS integer
 	AS 'MODULE_PATHNAME', 'smart_fhir_revision'

@@ -22,9 +22,12 @@ CREATE TABLE smart.issuer (
   CONSTRAINT issuer_pkey PRIMARY KEY (issuer),
   CONSTRAINT issuer_name CHECK (pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.>) 0
     AND pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.<) 512),
-  CONSTRAINT issuer_audience CHECK (
-    pg_catalog.cardinality(audience) OPERATOR(pg_catalog.>) 0
-    OR pg_catalog.cardinality(client_ids) OPERATOR(pg_catalog.>) 0),
+  -- without either, a token that was made for another server would be accepted
+  CONSTRAINT issuer_audience CHECK (audience IS NOT NULL OR client_ids IS NOT NULL),
+  CONSTRAINT issuer_audience_names CHECK (pg_catalog.cardinality(audience) OPERATOR(pg_catalog.>) 0
+    AND pg_catalog.array_position(audience, NULL) IS NULL),
+  CONSTRAINT issuer_client_ids_names CHECK (pg_catalog.cardinality(client_ids) OPERATOR(pg_catalog.>) 0
+    AND pg_catalog.array_position(client_ids, NULL) IS NULL),
   CONSTRAINT issuer_leeway CHECK (leeway OPERATOR(pg_catalog.>=) interval '0'
     AND leeway OPERATOR(pg_catalog.<=) interval '300 s'),
   CONSTRAINT issuer_max_token_age CHECK (max_token_age OPERATOR(pg_catalog.>) interval '0'
@@ -44,10 +47,13 @@ REVOKE ALL ON FUNCTION smart.issuer_changed() FROM PUBLIC;
 COMMENT ON FUNCTION smart.issuer_changed() IS
   'Trigger of smart.issuer: makes every backend, on replicas too, read the table again.';
 
-CREATE TRIGGER issuer_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON smart.issuer
+CREATE TRIGGER issuer_changed AFTER INSERT OR UPDATE OR DELETE ON smart.issuer
+  FOR EACH ROW EXECUTE FUNCTION smart.issuer_changed();
+CREATE TRIGGER issuer_truncated AFTER TRUNCATE ON smart.issuer
   FOR EACH STATEMENT EXECUTE FUNCTION smart.issuer_changed();
--- also for changes that logical replication applies
+-- also for changes that logical replication applies; it fires row triggers only
 ALTER TABLE smart.issuer ENABLE ALWAYS TRIGGER issuer_changed;
+ALTER TABLE smart.issuer ENABLE ALWAYS TRIGGER issuer_truncated;
 
 CREATE FUNCTION smart.check_issuer(jwks jsonb, algorithms text[], claim_map jsonb) RETURNS void
   LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_check_issuer';

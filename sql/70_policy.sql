@@ -50,6 +50,15 @@ CREATE FUNCTION smart.default_compartment() RETURNS text
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_default_compartment';
 COMMENT ON FUNCTION smart.default_compartment() IS 'The setting smart_fhir.compartment: subject or full.';
 
+CREATE FUNCTION smart.is_policy_call(expression pg_node_tree) RETURNS boolean
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_is_policy_call';
+COMMENT ON FUNCTION smart.is_policy_call(pg_node_tree) IS
+  'Is the expression of a policy a call of smart.row_policy() and nothing beside it?';
+
+CREATE FUNCTION smart.shared_types() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_shared_types';
+COMMENT ON FUNCTION smart.shared_types() IS 'The setting smart_fhir.shared_types, as an array.';
+
 CREATE FUNCTION smart.type_is_shared(name text) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_type_is_shared';
 COMMENT ON FUNCTION smart.type_is_shared(text) IS 'Is the type listed in smart_fhir.shared_types?';

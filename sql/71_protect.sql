@@ -22,16 +22,16 @@ $$;
 COMMENT ON FUNCTION smart.column_or_expression(regclass, text) IS
   'The quoted column of this name, else the text as an SQL expression in parentheses.';
 
-CREATE FUNCTION smart.expression_type(relation regclass, expression text) RETURNS regtype
+CREATE FUNCTION smart.expression_type(relation regclass, expression text, base boolean DEFAULT true) RETURNS regtype
 LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE result regtype;
 BEGIN
   EXECUTE format('SELECT pg_catalog.pg_typeof(s.x) FROM (VALUES (1)) v LEFT JOIN (SELECT %s AS x FROM %s LIMIT 0) s ON true',
                  expression, relation) INTO result;
-  RETURN (SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype::regtype ELSE result END FROM pg_type t WHERE t.oid = result);
+  RETURN (SELECT CASE WHEN base AND t.typtype = 'd' THEN t.typbasetype::regtype ELSE result END FROM pg_type t WHERE t.oid = result);
 END
 $$;
-COMMENT ON FUNCTION smart.expression_type(regclass, text) IS 'The (base) type of an expression over a table; no row is read.';
+COMMENT ON FUNCTION smart.expression_type(regclass, text, boolean) IS 'The type of an expression over a table, of a domain the base type; no row is read.';
 
 CREATE FUNCTION smart.protect_hazards(relation regclass) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -62,11 +62,10 @@ COMMENT ON FUNCTION smart.protect_hazards(regclass) IS
 
 CREATE FUNCTION smart.is_own_policy(policy oid) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM pg_depend d JOIN pg_proc f ON f.oid = d.refobjid
-                 WHERE d.classid = 'pg_policy'::regclass AND d.objid = $1 AND d.refclassid = 'pg_proc'::regclass
-                   AND f.oid = 'smart.row_policy(text,"any",jsonb,text,text,jsonb)'::regprocedure)
-     AND EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
-                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete'))
+  SELECT EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
+                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete')
+                 AND (p.polqual IS NOT NULL OR p.polwithcheck IS NOT NULL)
+                 AND coalesce(smart.is_policy_call(p.polqual), true) AND coalesce(smart.is_policy_call(p.polwithcheck), true))
 $$;
 COMMENT ON FUNCTION smart.is_own_policy(oid) IS 'Is this a policy that smart.protect() wrote?';
 
@@ -170,7 +169,8 @@ BEGIN
   options := jsonb_strip_nulls(jsonb_build_object(
     'compartment', compartment, 'fhir_version', fhir_version, 'base_url', base_url,
     'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
-    'shared', coalesce(shared, smart.type_is_shared(resource_type))));
+    'shared', coalesce(shared, smart.type_is_shared(resource_type)),
+    'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart.shared_types()) END));
   IF patients IS NULL THEN
     keys_sql := format('smart.row_patients(%s, %s, %s, %L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text, %s)',
       resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());
@@ -184,6 +184,10 @@ BEGIN
         format('It is of type %s.', patients_regtype), 'It must be text or uuid, or an array of them.');
     END IF;
     index_method := CASE WHEN patients_regtype::text LIKE '%[]' THEN 'gin' ELSE 'btree' END;
+    -- varchar and domains: only text and uuid can be compared in the index
+    IF smart.expression_type(relation, keys_sql, false) NOT IN ('text'::regtype, 'uuid'::regtype, 'text[]'::regtype, 'uuid[]'::regtype) THEN
+      keys_sql := format('(%s)::pg_catalog.%s', keys_sql, replace(patients_regtype::text, 'character varying', 'text'));
+    END IF;
   END IF;
   call := format('smart.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
                          replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
@@ -367,7 +371,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
                THEN 'a policy is missing' END),
       (4, CASE WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT smart.is_own_policy(p.oid))
                THEN 'another permissive policy is OR-ed in' END),
-      (5, CASE WHEN (i.options ->> 'revision')::int <> smart.fhir_revision()
+      (5, CASE WHEN i.options -> 'revision' IS DISTINCT FROM to_jsonb(smart.fhir_revision())
                THEN 'made for another revision of the FHIR definitions' END),
       (6, CASE WHEN NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_refuse_truncate' AND t.tgenabled <> 'D')
                THEN 'TRUNCATE is not refused' END)) v (n, problem)
@@ -397,6 +401,7 @@ CREATE FUNCTION smart.protect_new_partitions() RETURNS event_trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   part record;
+  hazards text;
 BEGIN
   FOR part IN
     SELECT DISTINCT t.relid, root.policy_relation
@@ -418,6 +423,10 @@ BEGIN
   LOOP
     PERFORM smart.copy_policies(part.policy_relation::regclass, part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;
+    SELECT string_agg(h, '; ') INTO hazards FROM smart.protect_hazards(part.relid::regclass) h;
+    IF hazards IS NOT NULL THEN
+      RAISE WARNING 'partition % is protected in spite of: %', part.relid::regclass, hazards;
+    END IF;
   END LOOP;
 END
 $$;

@@ -106,7 +106,9 @@ row_is_shared(const AccessTable *table, const AccessRow *row)
 {
 	if (table->shared != SHARED_DEFAULT)
 		return table->shared == SHARED_YES;
-	return access_type_is_shared(row->resource.type_name.data, row->resource.type_name.len);
+	return access_names_contain(table->shared_types ? table->shared_types : access_shared_types(),
+								row->resource.type_name.data,
+								row->resource.type_name.len);
 }
 
 /*
@@ -180,7 +182,7 @@ session_grants(const Session *session, FhirVersion version, int type)
 		type != known_type || version != known_version)
 	{
 		known = NULL;
-		known = access_grants(session_text(session, session->scope), version, type);
+		known = access_grants(session_text(session, session->grants), version, type);
 		generation = session->generation;
 		scopes = access_scopes_epoch();
 		known_type = type;
@@ -213,7 +215,7 @@ access_possible(const Session *session, FhirVersion version, int type, AccessSha
 
 	if (type < 0)
 		return false;
-	grants = access_grants(session_text(session, session->scope), version, type);
+	grants = access_grants(session_text(session, session->grants), version, type);
 	name = fhir_type_name(version, type);
 	is_shared = shared == SHARED_DEFAULT ? access_type_is_shared(name, strlen(name)) : shared == SHARED_YES;
 	for (int level = 0; level < 3; level++)

@@ -26,6 +26,8 @@ typedef struct AccessTable
 	FhirVersion version;
 	FhirReading reading;
 	AccessShared shared;
+	const char *shared_types;	/* for SHARED_DEFAULT: names one after the other, ended by an empty
+								 * one; NULL: smart_fhir.shared_types */
 	FhirText	base_url;		/* without trailing slash; data NULL: none */
 	bool		has_patients;	/* a column gives the patients' keys */
 } AccessTable;
@@ -92,6 +94,10 @@ extern bool access_permits_command(const Session *session, const AccessTable *ta
 
 /* Is the type (by name) in smart_fhir.shared_types? */
 extern bool access_type_is_shared(const char *name, size_t len);
+/* Is the name in a list of names one after the other, ended by an empty one? */
+extern bool access_names_contain(const char *names, const char *name, size_t len);
+/* The list of smart_fhir.shared_types in that form. */
+extern const char *access_shared_types(void);
 extern void access_init(void);
 
 #endif							/* SMART_FHIR_ACCESS_H */

@@ -55,7 +55,7 @@ reason_text(AccessReason reason, const AccessGrant *grant)
 		case ACCESS_CONSTRAINT:
 			return "a search parameter of the scope does not match";
 		case ACCESS_NO_PERSON:
-			return people[grant->level];
+			return grant ? people[grant->level] : "the session has no person";
 		case ACCESS_OUTSIDE:
 			return "the type is in no patient's compartment, and is not shared";
 		case ACCESS_OTHER_PATIENT:
@@ -113,7 +113,7 @@ smart_explain(PG_FUNCTION_ARGS)
 		put(result, NULL, "denies", reason_text(reason, NULL));
 	else
 	{
-		grants = access_grants(session_text(session, session->scope), table.version, row.resource.type);
+		grants = access_grants(session_text(session, session->grants), table.version, row.resource.type);
 		for (int i = 0; i < grants->n; i++)
 		{
 			reason = access_grant_reason(session, &table, &row, &grants->grants[i], letter);

@@ -216,6 +216,7 @@ smart_permits_row(PG_FUNCTION_ARGS)
 {
 	int			letter = access_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
+	uint64		generation = session_generation();
 	HeapTupleHeader header;
 	HeapTupleData tuple;
 	RowEvaluation *eval;
@@ -248,18 +249,21 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
 	if (!isnull)
 	{
+		FhirText	type = evaluated_text(eval, POLICY_TYPE);
+		FhirText	id = evaluated_text(eval, POLICY_ID);
+		Datum		patients = ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
+
+		/* a function in the table's expressions may have logged out or in: ask again */
+		session = session_generation() == generation ? session_current() : NULL;
 		access_row_init(&row);
-		row.valid = fhir_resource_init(&row.resource,
-									   &DatumGetJsonbP(resource)->root,
-									   eval->table.version,
-									   evaluated_text(eval, POLICY_TYPE),
-									   evaluated_text(eval, POLICY_ID),
-									   eval->table.base_url);
+		row.valid = session != NULL && fhir_resource_init(&row.resource,
+														  &DatumGetJsonbP(resource)->root,
+														  eval->table.version,
+														  type,
+														  id,
+														  eval->table.base_url);
 		if (row.valid)
 		{
-			Datum		patients =
-				ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
-
 			policy_keys(&row, &eval->table, patients, isnull, eval->patients_type);
 			allowed = access_permits(session, &eval->table, &row, letter);
 		}
@@ -282,7 +286,7 @@ table_with_patients_exists(const char *type)
 		elog(ERROR, "SPI_connect failed");
 	if (SPI_execute_with_args("SELECT 1 FROM smart.protected_table"
 							  " WHERE (resource_type OPERATOR(pg_catalog.=) $1 OR resource_type IS NULL)"
-							  " AND (options OPERATOR(pg_catalog.->) 'patients')::pg_catalog.bool",
+							  " AND options OPERATOR(pg_catalog.@>) '{\"patients\": true}'",
 							  1,
 							  argtypes,
 							  args,
@@ -308,7 +312,7 @@ session_allows(const Session *session, const char *type_name, int letters)
 	{
 		for (int level = 0; level < 3; level++)
 			if (session->reach[level] != REACH_NOTHING &&
-				access_scope_has_wildcard(session_text(session, session->scope), level, letters))
+				access_scope_has_wildcard(session_text(session, session->grants), level, letters))
 				return true;
 		return false;
 	}

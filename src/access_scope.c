@@ -8,6 +8,8 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "access_scope.h"
@@ -31,7 +33,8 @@ typedef struct CompiledScope
 	char	   *text;
 	uint32		hash;
 	uint64		last_used;
-	ScopeList	list;
+	int			n_scopes;
+	ScopeList  *scopes;			/* one a token: its alternatives */
 	TypeGrants *types;
 } CompiledScope;
 
@@ -86,8 +89,71 @@ ignore(List *ignored, const char *scope, const char *reason)
 	return lappend(ignored, unconstify(char *, reason));
 }
 
+/* Do some alternatives of one scope token grant something, and others nothing anywhere? */
+static const char *
+spoiling_alternative(const ScopeList *alternatives)
+{
+	const char *reason = NULL;
+	int			n_problems = 0;
+
+	for (int i = 0; i < alternatives->n_items && alternatives->n_items > 1; i++)
+	{
+		const char *problem = scope_problem(&alternatives->items[i]);
+
+		if (problem != NULL)
+		{
+			reason = problem;
+			n_problems++;
+		}
+	}
+	return n_problems < alternatives->n_items ? reason : NULL;
+}
+
+/*
+ * The resource scopes of the claim that the issuer may grant, as they were written, for
+ * access_grants(). The scope type splits a value's alternatives into scopes of their own; here
+ * they have to stay together, since an invalid one spoils its whole scope (`date=2020,nonsense`).
+ */
+static char *
+claim_grants(const char *claim, int levels, int *granted, List **ignored)
+{
+	StringInfoData kept;
+	const char *at = claim;
+
+	initStringInfo(&kept);
+	for (;;)
+	{
+		size_t		len = strcspn(at, " ");
+		ScopeList	list;
+		ScopeIgnored *bad;
+		int			n_bad;
+
+		CHECK_FOR_INTERRUPTS();
+		if (memchr(at, '/', len) != NULL)
+		{
+			scope_parse_claim(at, len, &list, &n_bad, &bad);
+			if (n_bad == 0 && list.n_items > 0 && list.items[0].kind == SCOPE_KIND_RESOURCE &&
+				(levels & (1 << list.items[0].level)))
+			{
+				const char *reason = spoiling_alternative(&list);
+
+				if (reason != NULL)
+					*ignored = ignore(*ignored, pnstrdup(at, len), reason);
+				*granted |= 1 << list.items[0].level;
+				appendBinaryStringInfo(&kept, at, len);
+				appendStringInfoChar(&kept, ' ');
+			}
+		}
+		at += len;
+		if (*at == '\0')
+			break;
+		at++;
+	}
+	return kept.data;
+}
+
 char *
-access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, List **ignored)
+access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, char **grants, List **ignored)
 {
 	static const char *const level_reasons[] = {"the issuer may not grant patient/",
 												"the issuer may not grant user/",
@@ -99,6 +165,7 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 
 	*ignored = NIL;
 	*granted = 0;
+	*grants = pstrdup("");
 	if (malformed)
 	{
 		*ignored = ignore(*ignored, "", "the scope claim is malformed");
@@ -120,7 +187,6 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 				*ignored = ignore(*ignored, item->text, level_reasons[item->level]);
 				continue;
 			}
-			*granted |= 1 << item->level;
 			problem = scope_problem(item);
 			if (problem != NULL)
 				*ignored = ignore(*ignored, item->text, problem);
@@ -128,7 +194,37 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 		list.items[kept++] = *item;
 	}
 	list.n_items = kept;
+	/* one byte outside the alphabet has spoilt the claim as a whole */
+	if (list.n_items > 0)
+		*grants = claim_grants(claim, levels, granted, ignored);
 	return scope_list_text(&list);
+}
+
+/* Tokens that were accepted by claim_grants(), each with its alternatives. */
+static void
+parse_scopes(CompiledScope *scope)
+{
+	int			capacity = 16;
+	const char *at = scope->text;
+
+	scope->scopes = palloc(sizeof(ScopeList) * capacity);
+	for (; *at; at += strspn(at, " "))
+	{
+		size_t		len = strcspn(at, " ");
+		ScopeIgnored *bad;
+		int			n_bad;
+
+		CHECK_FOR_INTERRUPTS();
+		if (scope->n_scopes == capacity)
+		{
+			capacity *= 2;
+			scope->scopes = repalloc_huge(scope->scopes, sizeof(ScopeList) * capacity);
+		}
+		scope_parse_claim(at, len, &scope->scopes[scope->n_scopes], &n_bad, &bad);
+		if (n_bad == 0)
+			scope->n_scopes++;
+		at += len;
+	}
 }
 
 static CompiledScope *
@@ -138,8 +234,6 @@ compiled_scope(const char *text)
 	CompiledScope *scope;
 	MemoryContext context;
 	MemoryContext old;
-	ScopeIgnored *bad;
-	int			n_bad;
 	int			slot;
 
 	if (latest != NULL && latest->hash == hash && strcmp(latest->text, text) == 0)
@@ -162,7 +256,7 @@ compiled_scope(const char *text)
 	scope->context = context;
 	scope->text = pstrdup(text);
 	scope->hash = hash;
-	scope_parse_claim(text, strlen(text), &scope->list, &n_bad, &bad);
+	parse_scopes(scope);
 	MemoryContextSwitchTo(old);
 	MemoryContextSetParent(context, scopes_context);
 
@@ -231,6 +325,7 @@ access_grants(const char *text, FhirVersion version, int type)
 	CompiledScope *scope;
 	TypeGrants *entry;
 	MemoryContext old;
+	int			capacity;
 
 	if (type < 0)
 		return &nothing;
@@ -243,18 +338,32 @@ access_grants(const char *text, FhirVersion version, int type)
 	entry = palloc0(sizeof(TypeGrants));
 	entry->version = version;
 	entry->type = type;
-	entry->grants.grants = palloc(sizeof(AccessGrant) * Max(scope->list.n_items, 1));
-	for (int i = 0; i < scope->list.n_items; i++)
+	capacity = 4;
+	entry->grants.grants = palloc(sizeof(AccessGrant) * capacity);
+	for (int i = 0; i < scope->n_scopes; i++)
 	{
-		AccessGrant *grant = &entry->grants.grants[entry->grants.n];
+		ScopeList  *alternatives = &scope->scopes[i];
+		int			before = entry->grants.n;
 
 		CHECK_FOR_INTERRUPTS();
-		if (compile_grant(&scope->list.items[i], version, type, grant))
+		for (int j = 0; j < alternatives->n_items; j++)
 		{
-			entry->grants.permissions[grant->level] |= grant->permissions;
+			if (entry->grants.n == capacity)
+			{
+				capacity *= 2;
+				entry->grants.grants = repalloc_huge(entry->grants.grants, sizeof(AccessGrant) * capacity);
+			}
+			if (!compile_grant(&alternatives->items[j], version, type, &entry->grants.grants[entry->grants.n]))
+			{
+				/* one that means nothing here spoils the others */
+				entry->grants.n = before;
+				break;
+			}
 			entry->grants.n++;
 		}
 	}
+	for (int i = 0; i < entry->grants.n; i++)
+		entry->grants.permissions[entry->grants.grants[i].level] |= entry->grants.grants[i].permissions;
 	/* most scopes name other types: keep no room for them */
 	entry->grants.grants = repalloc(entry->grants.grants, sizeof(AccessGrant) * Max(entry->grants.n, 1));
 	MemoryContextSwitchTo(old);
@@ -269,11 +378,11 @@ access_scope_has_wildcard(const char *text, ScopeLevel level, int permissions)
 	CompiledScope *scope = compiled_scope(text);
 	int			found = 0;
 
-	for (int i = 0; i < scope->list.n_items; i++)
+	for (int i = 0; i < scope->n_scopes; i++)
 	{
-		const ScopeItem *item = &scope->list.items[i];
+		const ScopeItem *item = scope->scopes[i].items;
 
-		if (item->kind == SCOPE_KIND_RESOURCE && item->level == level && item->n_params == 0 &&
+		if (scope->scopes[i].n_items == 1 && item->level == level && item->n_params == 0 &&
 			strcmp(item->resource_type, "*") == 0)
 			found |= item->permissions;
 	}

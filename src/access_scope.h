@@ -29,14 +29,15 @@ typedef struct AccessGrants
 
 /*
  * The scope claim of a token: canonical text of what is well-formed and of a level that the
- * issuer may grant (levels: bits 1 << ScopeLevel). *ignored gets pairs of texts, scope and
- * reason, for what grants nothing; *granted the levels of the resource scopes left. palloc'd.
+ * issuer may grant (levels: bits 1 << ScopeLevel). *granted gets the levels of its resource
+ * scopes, *grants those scopes as text for access_grants(), *ignored pairs of texts, scope and
+ * reason, for what grants nothing. All palloc'd.
  */
 extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted,
-									 List **ignored);
+									 char **grants, List **ignored);
 
 /*
- * What the scope text grants on a type (index of fhir_type_lookup; -1, an unknown type: nothing).
+ * What the scopes of a claim (*grants above) grant on a type (index of fhir_type_lookup; -1, an unknown type: nothing).
  * Cached; the result stays valid until access_grants() is called for another scope text.
  */
 extern const AccessGrants *access_grants(const char *scope, FhirVersion version, int type);

@@ -76,10 +76,22 @@ assign_shared_types(const char *newval, void *extra)
 	shared_names = extra;
 }
 
+const char *
+access_shared_types(void)
+{
+	return shared_names;
+}
+
 bool
 access_type_is_shared(const char *name, size_t len)
 {
-	for (const char *at = shared_names; *at; at += strlen(at) + 1)
+	return access_names_contain(shared_names, name, len);
+}
+
+bool
+access_names_contain(const char *names, const char *name, size_t len)
+{
+	for (const char *at = names; *at; at += strlen(at) + 1)
 		if (strlen(at) == len && memcmp(at, name, len) == 0)
 			return true;
 	return false;

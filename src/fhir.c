@@ -238,7 +238,8 @@ fits_jsonb(FhirText json)
  * smart.resource_json(resource text) -> jsonb, NULL for what is not JSON
  *
  * A policy must not fail because of one row: a deleted row whose content is '' would
- * hide the whole table behind an error.
+ * hide the whole table behind an error. A member that stands twice would be read as one
+ * patient here and as another by a parser that takes the first: no resource either.
  */
 Datum
 smart_resource_json(PG_FUNCTION_ARGS)
@@ -246,7 +247,7 @@ smart_resource_json(PG_FUNCTION_ARGS)
 	FhirText	json = arg_text(fcinfo, 0);
 
 	if (json.len == 0 || !fits_jsonb(json) ||
-		!json_text_is_valid(json.data, json.len, MAX_RESOURCE_DEPTH, false))
+		!json_text_is_valid(json.data, json.len, MAX_RESOURCE_DEPTH, true))
 		PG_RETURN_NULL();
 
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in,

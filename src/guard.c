@@ -6,7 +6,8 @@
  * (the plan cache compares ids and skips it). When such a plan starts, and at each further
  * FETCH, the session must be usable: an expired or revoked one raises 28000 even if no row
  * would have been looked at. A cursor also remembers the generation of the session that it
- * was opened under, and ends with it.
+ * was opened under, and ends with it. Here, too, tokens are taken out of pg_stat_activity
+ * before a statement runs.
  *
  * A plan made before the library was loaded has no mark; loading the library drops all cached
  * plans, and the policy function itself checks at its first row.
@@ -14,17 +15,20 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "executor/executor.h"
 #include "lib/ilist.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
+#include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 
 #include "compat.h"
 #include "guard.h"
+#include "log_mask.h"
 #include "session.h"
 
 /* No syscache has this id. */
@@ -42,10 +46,12 @@ typedef struct GuardedQuery
 static planner_hook_type next_planner_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
+static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
 static bool plan_has_policy = false;
 static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
+static GuardedQuery *running = NULL;	/* the innermost statement, when it is guarded */
 
 void
 guard_note_policy(void)
@@ -59,6 +65,9 @@ guard_planner(Query *parse, const char *query_string, int cursor_options, ParamL
 	bool		outer = plan_has_policy;
 	PlannedStmt *plan;
 
+	/* once for each statement that a client sends */
+	if (query_string != NULL && query_string == debug_query_string)
+		log_mask_activity();
 	plan_has_policy = false;
 	PG_TRY();
 	{
@@ -107,7 +116,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 	bool		guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
 
 	if (guarded)
-		(void) session_checked();
+		session_check_statement();
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();
 	if (next_executor_start_hook)
@@ -127,8 +136,8 @@ guard_executor_start(QueryDesc *query, int eflags)
 	}
 }
 
-static void
-check_still_ours(QueryDesc *query)
+static GuardedQuery *
+guarded_query(QueryDesc *query)
 {
 	dlist_iter	iter;
 
@@ -136,24 +145,90 @@ check_still_ours(QueryDesc *query)
 	{
 		GuardedQuery *entry = dlist_container(GuardedQuery, node, iter.cur);
 
-		if (entry->query != query)
-			continue;
-		(void) session_checked();
-		if (entry->generation != session_generation())
-			jose_raise(JOSE_SESSION_CHANGED);
-		break;
+		if (entry->query == query)
+			return entry;
 	}
+	return NULL;
+}
+
+bool
+guard_statement_generation(uint64 *generation)
+{
+	if (running == NULL)
+		return false;
+	*generation = running->generation;
+	return true;
+}
+
+static void
+run_next(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAM)
+{
+	if (next_executor_run_hook)
+		next_executor_run_hook(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	else
+		standard_ExecutorRun(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
 }
 
 static void
 guard_executor_run(QueryDesc *query, ScanDirection direction, uint64 count COMPAT_EXECUTE_ONCE_PARAM)
 {
-	if (!dlist_is_empty(&guarded_queries))
-		check_still_ours(query);
-	if (next_executor_run_hook)
-		next_executor_run_hook(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	GuardedQuery *outer = running;
+	GuardedQuery *entry;
+
+	if (dlist_is_empty(&guarded_queries))
+	{
+		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+		return;
+	}
+	entry = guarded_query(query);
+	if (entry != NULL)
+	{
+		(void) session_checked();
+		if (entry->generation != session_generation())
+			jose_raise(JOSE_SESSION_CHANGED);
+	}
+	PG_TRY();
+	{
+		running = entry;
+		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+	}
+	PG_FINALLY();
+	{
+		running = outer;
+	}
+	PG_END_TRY();
+}
+
+static void
+finish_next(QueryDesc *query)
+{
+	if (next_executor_finish_hook)
+		next_executor_finish_hook(query);
 	else
-		standard_ExecutorRun(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+		standard_ExecutorFinish(query);
+}
+
+/* What is left of WITH queries that write runs here. */
+static void
+guard_executor_finish(QueryDesc *query)
+{
+	GuardedQuery *outer = running;
+
+	if (dlist_is_empty(&guarded_queries))
+	{
+		finish_next(query);
+		return;
+	}
+	PG_TRY();
+	{
+		running = guarded_query(query);
+		finish_next(query);
+	}
+	PG_FINALLY();
+	{
+		running = outer;
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -164,6 +239,11 @@ guard_process_utility(PlannedStmt *plan, const char *query_string, bool read_onl
 	if (IsA(plan->utilityStmt, DeclareCursorStmt) &&
 		(((DeclareCursorStmt *) plan->utilityStmt)->options & CURSOR_OPT_HOLD))
 		session_note_held_cursor();
+	if (context == PROCESS_UTILITY_TOPLEVEL)
+		log_mask_activity();
+	/* CREATE INDEX and its like start parallel workers without an executor */
+	if (!IsA(plan->utilityStmt, TransactionStmt) && IsTransactionState())
+		session_clear_dead_value();
 	if (next_process_utility_hook)
 		next_process_utility_hook(plan, query_string, read_only_tree, context, params, env, dest, completion);
 	else
@@ -179,6 +259,8 @@ guard_init(void)
 	ExecutorStart_hook = guard_executor_start;
 	next_executor_run_hook = ExecutorRun_hook;
 	ExecutorRun_hook = guard_executor_run;
+	next_executor_finish_hook = ExecutorFinish_hook;
+	ExecutorFinish_hook = guard_executor_finish;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = guard_process_utility;
 

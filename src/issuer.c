@@ -2,7 +2,7 @@
  * src/issuer.c
  *		The cache over smart.issuer.
  *
- * A statement trigger on the table invalidates the relcache entry of the table itself; every
+ * A trigger on the table invalidates the relcache entry of the table itself; every
  * backend, replicas too, hears of it with its next invalidation messages. The callback only
  * sets a flag. Entries are loaded one by one at first use, each in a context of its own, so
  * a failure half way leaves none. Knows nothing of tokens, sessions or scopes.
@@ -123,6 +123,17 @@ issuer_table(void)
 }
 
 static void
+issuer_bury(void)
+{
+	ListCell   *cell;
+
+	foreach (cell, issuer_graveyard)
+		MemoryContextDelete(lfirst(cell));
+	list_free(issuer_graveyard);
+	issuer_graveyard = NIL;
+}
+
+static void
 issuer_cache_reset(void)
 {
 	HASH_SEQ_STATUS scan;
@@ -144,14 +155,7 @@ issuer_cache_reset(void)
 		}
 	}
 	if (issuer_holds == 0)
-	{
-		ListCell   *cell;
-
-		foreach (cell, issuer_graveyard)
-			MemoryContextDelete(lfirst(cell));
-		list_free(issuer_graveyard);
-		issuer_graveyard = NIL;
-	}
+		issuer_bury();
 }
 
 void
@@ -163,7 +167,8 @@ issuer_hold(void)
 void
 issuer_release(void)
 {
-	issuer_holds--;
+	if (--issuer_holds == 0)
+		issuer_bury();
 }
 
 uint64

@@ -23,7 +23,8 @@ der_bytes(DerWriter *w, const unsigned char *data, size_t len)
 		return;
 	}
 	w->pos -= len;
-	memcpy(w->pos, data, len);
+	if (len > 0)				/* data may be NULL then, which memcpy() forbids */
+		memcpy(w->pos, data, len);
 }
 
 void

@@ -4,7 +4,9 @@
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
  * STATEMENT of any error and parameter lists, and be read in pg_stat_activity by other
- * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"': eyJ.
+ * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"', eyJ, or
+ * of '{' and white space; without its quotes it is an identifier, and those are folded to
+ * lower case: eyj.
  * Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
@@ -19,7 +21,7 @@
 #include "log_mask.h"
 
 #define MASK "<token>"
-#define MARK "eyJ"
+#define MARK_LENGTH 3
 
 static emit_log_hook_type next_emit_log_hook = NULL;
 
@@ -30,6 +32,31 @@ is_token_char(char c)
 		   c == '_' || c == '.' || c == '=';
 }
 
+/* Shorter runs that begin like "{ " may be words. */
+#define SHORTEST_SPACED 40
+
+/* Where a token begins, or NULL. */
+static const char *
+find_mark(const char *text)
+{
+	for (; (text = strchr(text, 'e')) != NULL; text++)
+	{
+		int			run = 0;
+
+		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
+			return text;
+		/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
+		if (!(text[1] == 'y' && text[2] >= 'A' && text[2] <= 'D') &&
+			!(text[1] == 'w' && ((text[2] >= 'k' && text[2] <= 'r') || (text[2] >= '0' && text[2] <= '3'))))
+			continue;
+		while (run < SHORTEST_SPACED && is_token_char(text[run]))
+			run++;
+		if (run == SHORTEST_SPACED)
+			return text;
+	}
+	return NULL;
+}
+
 /* A masked copy in the given context; NULL when the text holds no token. */
 static char *
 masked(const char *text, MemoryContext context)
@@ -38,11 +65,16 @@ masked(const char *text, MemoryContext context)
 	char	   *copy;
 	char	   *out;
 
-	if (text == NULL || (at = strstr(text, MARK)) == NULL)
+	if (text == NULL || (at = find_mark(text)) == NULL)
 		return NULL;
 	/* the mask is at most twice as long as the shortest run */
-	copy = out = MemoryContextAlloc(context, strlen(text) / strlen(MARK) * strlen(MASK) + strlen(text) + 1);
-	for (; at != NULL; at = strstr(text, MARK))
+	copy = out = MemoryContextAllocExtended(context,
+											strlen(text) / MARK_LENGTH * strlen(MASK) + strlen(text) + 1,
+											MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
+	/* no room for a copy: better nothing of it than an error in the middle of a report */
+	if (copy == NULL)
+		return MemoryContextStrdup(context, MASK);
+	for (; at != NULL; at = find_mark(text))
 	{
 		memcpy(out, text, at - text);
 		out += at - text;
@@ -72,9 +104,12 @@ mask_field(char **field, MemoryContext context)
 {
 	char	   *text = masked(*field, context);
 
-	/* the old text belongs to the context of the error */
+	/* the context of reports below ERROR lives as long as the backend: leave nothing in it */
 	if (text != NULL)
+	{
+		pfree(*field);
 		*field = text;
+	}
 }
 
 static void
@@ -87,7 +122,7 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && strstr(debug_query_string, MARK) != NULL)
+	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
 		/* a typo never gets as far as login() */

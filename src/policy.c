@@ -8,15 +8,22 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
+#include "guard.h"
 #include "policy.h"
 #include "session.h"
 
@@ -30,7 +37,7 @@ typedef struct PolicyState
 	bool		check;			/* of a new row: raises instead of returning false */
 	Oid			patients_type;
 	uint64		epoch;
-	uint64		generation;		/* of the session at the first row; 0: nobody */
+	uint64		generation;		/* of the session when the statement began; 0: nobody */
 	bool		changed;		/* by a login inside the statement: no more rows */
 	AccessRow	row;
 } PolicyState;
@@ -79,6 +86,32 @@ option_bool(Jsonb *options, const char *name)
 	return value != NULL && value->type == jbvBool && value->val.boolean;
 }
 
+/* An array of strings as names one after the other, ended by an empty one; NULL: none. */
+static char *
+option_names(Jsonb *options, const char *name)
+{
+	JsonbValue *value = option(options, name);
+	StringInfoData names;
+	int			n;
+
+	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
+		return NULL;
+	initStringInfo(&names);
+	n = JsonContainerSize(value->val.binary.data);
+	for (int i = 0; i < n; i++)
+	{
+		JsonbValue *element = getIthJsonbValueFromContainer(value->val.binary.data, i);
+
+		if (element->type == jbvString && element->val.string.len > 0)
+		{
+			appendBinaryStringInfo(&names, element->val.string.val, element->val.string.len);
+			appendStringInfoChar(&names, '\0');
+		}
+	}
+	appendStringInfoChar(&names, '\0');
+	return names.data;
+}
+
 void
 policy_options(Jsonb *options, AccessTable *table)
 {
@@ -105,6 +138,7 @@ policy_options(Jsonb *options, AccessTable *table)
 	table->shared = option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
 	if (option(options, "shared") == NULL)
 		table->shared = SHARED_DEFAULT;
+	table->shared_types = option_names(options, "shared_types");
 	table->has_patients = option_bool(options, "patients");
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
@@ -164,6 +198,12 @@ add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
 	add_key(keys, data, len);
 }
 
+static bool
+key_type_is_supported(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
+}
+
 void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
@@ -186,6 +226,11 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	row->uuid_keys = type == UUIDOID || element == UUIDOID;
 	if (isnull)
 		return;
+	/* any user may call the function, and any owner may write the policy */
+	if (!key_type_is_supported(OidIsValid(element) ? element : type))
+		ereport(ERROR,
+				errcode(ERRCODE_DATATYPE_MISMATCH),
+				errmsg("patients of a row must be text or uuid, or an array of them"));
 	if (OidIsValid(element))
 	{
 		ArrayType  *array = DatumGetArrayTypeP(value);
@@ -204,16 +249,6 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	}
 	else
 		add_stored_key(keys, table, value, type);
-}
-
-static bool
-key_type_is_supported(Oid type)
-{
-	Oid			element = get_element_type(type);
-
-	if (OidIsValid(element))
-		type = element;
-	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
 }
 
 static AccessCommand
@@ -247,6 +282,7 @@ policy_state(FunctionCallInfo fcinfo)
 	PolicyState *state = fcinfo->flinfo->fn_extra;
 	MemoryContext old;
 	char	   *command;
+	uint64		started_under;
 
 	if (state != NULL)
 	{
@@ -275,12 +311,11 @@ policy_state(FunctionCallInfo fcinfo)
 		state->patients_type = getBaseType(state->patients_type);
 	policy_options(PG_GETARG_JSONB_P(POLICY_OPTIONS), &state->table);
 	MemoryContextSwitchTo(old);
-	if (!PG_ARGISNULL(POLICY_PATIENTS) && !key_type_is_supported(state->patients_type))
-		ereport(ERROR,
-				errcode(ERRCODE_DATATYPE_MISMATCH),
-				errmsg("patients of a row must be text or uuid, or an array of them"));
 	state->epoch = session_epoch();
 	state->generation = session_generation();
+	/* a login may have come between the start of the statement and its first row */
+	if (guard_statement_generation(&started_under) && started_under != state->generation)
+		state->changed = true;
 	fcinfo->flinfo->fn_extra = state;
 	return state;
 }
@@ -334,6 +369,23 @@ smart_row_policy(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(allowed);
 }
 
+/* The node as a call of smart.row_policy(), or NULL. */
+static FuncExpr *
+as_policy_call(Node *node)
+{
+	FuncExpr   *call = (FuncExpr *) node;
+	char	   *name;
+	char	   *schema;
+
+	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != POLICY_N_ARGS)
+		return NULL;
+	name = get_func_name(call->funcid);
+	schema = get_namespace_name(get_func_namespace(call->funcid));
+	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+		return call;
+	return NULL;
+}
+
 FuncExpr *
 policy_call_of(Relation rel)
 {
@@ -344,17 +396,40 @@ policy_call_of(Relation rel)
 	foreach (cell, rel->rd_rsdesc->policies)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
-		FuncExpr   *call = (FuncExpr *) policy->qual;
-		char	   *name;
-		char	   *schema;
+		FuncExpr   *call = policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
 
-		if (policy->polcmd != ACL_SELECT_CHR || call == NULL || !IsA(call, FuncExpr) ||
-			list_length(call->args) != POLICY_N_ARGS)
-			continue;
-		name = get_func_name(call->funcid);
-		schema = get_namespace_name(get_func_namespace(call->funcid));
-		if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL && strcmp(schema, "smart") == 0)
+		if (call != NULL)
 			return call;
 	}
 	return NULL;
+}
+
+FuncExpr *
+policy_call_stored(Oid relid)
+{
+	Relation	catalog = table_open(PolicyRelationId, AccessShareLock);
+	FuncExpr   *call = NULL;
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
+	while (call == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		bool		isnull;
+		Datum		qual = heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
+
+		if (!isnull && ((Form_pg_policy) GETSTRUCT(tuple))->polcmd == ACL_SELECT_CHR)
+			call = as_policy_call(stringToNode(TextDatumGetCString(qual)));
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return call;
+}
+
+bool
+policy_is_call(const char *expression)
+{
+	return as_policy_call(stringToNode(expression)) != NULL;
 }

@@ -30,6 +30,11 @@ enum
  */
 extern FuncExpr *policy_call_of(Relation rel);
 
+/* The same from the catalog, also while row-level security is switched off on the table. */
+extern FuncExpr *policy_call_stored(Oid relid);
+/* Is a stored expression (nodeToString) such a call and nothing beside it? */
+extern bool policy_is_call(const char *expression);
+
 /*
  * Options that a policy carries, as AccessTable; raises 55000 when they were made for other
  * generated tables than these. Texts are copied to CurrentMemoryContext.

@@ -109,17 +109,28 @@ index_condition(Oid row_policy, Expr *keys, bool stored)
 	Oid			function = function_beside(row_policy, name, 0, NULL);
 	Expr	   *values;
 
+	if (base == VARCHAROID)
+	{
+		/* binary compatible; indexes on the column itself still match */
+		base = TEXTOID;
+		keys = (Expr *) makeRelabelType(keys,
+										OidIsValid(element) ? TEXTARRAYOID : TEXTOID,
+										-1,
+										exprCollation((Node *) keys),
+										COERCE_IMPLICIT_CAST);
+	}
 	if (!OidIsValid(function) || (base != UUIDOID && base != TEXTOID))
 		return NULL;
 	values = (Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
 	if (OidIsValid(element))
-		return make_opclause(OID_ARRAY_OVERLAP_OP,
-							 BOOLOID,
-							 false,
-							 keys,
-							 values,
-							 InvalidOid,
-							 base == UUIDOID ? InvalidOid : DEFAULT_COLLATION_OID);
+	{
+		/* an index is matched by collation too: that of the id column may be in the keys' */
+		Oid			collation = exprCollation((Node *) keys);
+
+		if (base != UUIDOID && !OidIsValid(collation))
+			collation = DEFAULT_COLLATION_OID;
+		return make_opclause(OID_ARRAY_OVERLAP_OP, BOOLOID, false, keys, values, InvalidOid, collation);
+	}
 	else
 	{
 		ScalarArrayOpExpr *any = makeNode(ScalarArrayOpExpr);

@@ -6,8 +6,10 @@
 
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -22,6 +24,8 @@ PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
+PG_FUNCTION_INFO_V1(smart_shared_types);
+PG_FUNCTION_INFO_V1(smart_is_policy_call);
 PG_FUNCTION_INFO_V1(smart_default_compartment);
 
 Datum
@@ -32,7 +36,7 @@ smart_policy_info(PG_FUNCTION_ARGS)
 	TupleDesc	desc;
 	Datum		values[6] = {0};
 	bool		nulls[6] = {true, true, true, true, true, true};
-	FuncExpr   *call = rel ? policy_call_of(rel) : NULL;
+	FuncExpr   *call = rel ? policy_call_stored(relid) : NULL;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "smart.policy_info() has an unexpected result type");
@@ -60,7 +64,6 @@ smart_policy_info(PG_FUNCTION_ARGS)
 			nulls[5] = false;
 		}
 	}
-	/* the values may point into the relcache entry: copy before it is let go */
 	{
 		HeapTuple	tuple = heap_form_tuple(BlessTupleDesc(desc), values, nulls);
 
@@ -123,4 +126,21 @@ Datum
 smart_default_compartment(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_TEXT_P(cstring_to_text(access_default_reading() == FHIR_FULL ? "full" : "subject"));
+}
+
+Datum
+smart_shared_types(PG_FUNCTION_ARGS)
+{
+	Datum		names[1024];
+	int			n = 0;
+
+	for (const char *at = access_shared_types(); *at && n < (int) lengthof(names); at += strlen(at) + 1)
+		names[n++] = CStringGetTextDatum(at);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+Datum
+smart_is_policy_call(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(policy_is_call(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }

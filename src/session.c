@@ -130,7 +130,8 @@ session_check_hook(char **newval, void **extra, GucSource source)
 			return false;
 		memcpy(copy, offered, offered->size);
 	}
-	else if (InitializingParallelWorker)
+	/* a worker also applies settings of its role and database, which are from other sources */
+	else if (InitializingParallelWorker && source == PGC_S_SESSION)
 	{
 		copy = session_decode(*newval);
 		if (copy == NULL)
@@ -294,15 +295,21 @@ session_vouched(const Session *session)
 	return JOSE_OK;
 }
 
+static JoseStatus
+session_status_now(const Session *session)
+{
+	if (session->ends_at != DT_NOEND && GetCurrentTimestamp() >= session->ends_at)
+		return JOSE_EXPIRED;
+	return session_vouched(session);
+}
+
 JoseStatus
 session_status(const Session *session)
 {
 	/* A worker runs part of a statement that its leader let pass; that one may finish. */
 	if (IsParallelWorker())
 		return JOSE_OK;
-	if (session->ends_at != DT_NOEND && GetCurrentTimestamp() >= session->ends_at)
-		return JOSE_EXPIRED;
-	return session_vouched(session);
+	return session_status_now(session);
 }
 
 const Session *
@@ -317,6 +324,16 @@ session_checked(void)
 	if (status != JOSE_OK)
 		jose_raise(status);
 	return session;
+}
+
+void
+session_check_statement(void)
+{
+	const Session *session = session_current();
+	JoseStatus	status = session == NULL ? JOSE_OK : session_status_now(session);
+
+	if (status != JOSE_OK)
+		jose_raise(status);
 }
 
 const Session *

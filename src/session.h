@@ -28,6 +28,11 @@ extern uint64 session_epoch(void);
 extern JoseStatus session_status(const Session *session);
 /* session_current(), after raising 28000 when it is expired or revoked. NULL without one. */
 extern const Session *session_checked(void);
+/*
+ * Before a statement of its own starts: the same in a parallel worker too, where a function,
+ * called for a row or for an index that is built, may run one.
+ */
+extern void session_check_statement(void);
 /* session_current() when it is usable, else NULL; raises nothing. */
 extern const Session *session_usable(void);
 
@@ -103,6 +108,7 @@ typedef struct SessionClaims
 {
 	char	   *scope;			/* one string, tokens by spaces; "" when absent */
 	bool		scope_malformed;
+	bool		has_patient_claim;	/* one is there, whatever it says */
 	int			n_patients;
 	char	  **patients;		/* distinct valid ids */
 	char	   *encounter;

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -79,7 +80,7 @@ call_context_function(const char *name, Datum argument)
 		if (get_func_rettype(function) != TEXTARRAYOID)
 			ereport(ERROR, errcode(ERRCODE_DATATYPE_MISMATCH), errmsg("context function must return text[]"));
 		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, InvalidOid, NULL, NULL);
+		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
 		fcinfo->args[0].value = argument;
 		fcinfo->args[0].isnull = false;
 		/* the caller needs EXECUTE, as if it had written the call itself */
@@ -241,6 +242,7 @@ session_build(const SessionSource *source)
 	List	   *audience = NIL;
 	char	   *user_as_patient;
 	int			scope_levels;
+	char	   *grants;
 	bool		user_usable;
 	bool		named_several;
 
@@ -253,11 +255,12 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
-	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &ignored);
+	scope_text = access_scope_from_claim(claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
-	if (claims.n_patients == 0 && issuer->patient_from_fhir_user && user_as_patient != NULL)
+	/* a claim that names no one patient is not made up for (OC-58) */
+	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{
 		claims.n_patients = 1;
 		claims.patients[0] = user_as_patient;
@@ -299,6 +302,7 @@ session_build(const SessionSource *source)
 	head.encounter = put_text(&buf, claims.encounter);
 	head.fhir_user = put_text(&buf, claims.fhir_user);
 	head.scope = put_text(&buf, scope_text);
+	head.grants = put_text(&buf, grants);
 	head.key_thumbprint = put_text(&buf, source->key_thumbprint);
 	head.patients = put_texts(&buf, patients);
 	head.user_patients = put_texts(&buf, user_patients);

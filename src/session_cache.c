@@ -84,7 +84,8 @@ session_cache_find(const unsigned char *digest)
 	TimestampTz now;
 	Session    *copy;
 
-	if (cache == NULL)
+	/* turned off: what was remembered before does not count either */
+	if (cache == NULL || guc_token_cache_size == 0)
 		return NULL;
 	entry = hash_search(cache, digest, HASH_FIND, NULL);
 	if (entry == NULL)

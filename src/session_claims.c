@@ -267,6 +267,7 @@ read_patients(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 			return JOSE_CONTEXT;
 		ids = here;
 	}
+	out->has_patient_claim = values != NIL;
 	out->n_patients = list_length(ids);
 	out->patients = palloc(sizeof(char *) * Max(out->n_patients, 1));
 	foreach (cell, ids)

@@ -55,6 +55,7 @@ typedef struct Session
 	int32		encounter;
 	int32		fhir_user;
 	int32		scope;			/* canonical text, malformed tokens left out */
+	int32		grants;			/* its resource scopes as the token spells them, for access_grants() */
 	int32		key_thumbprint; /* of the key that signed; absent after assume() */
 	int32		claims;			/* offset of a jsonb, aligned */
 	bool		broad;			/* some scope's level reaches everyone */

@@ -26,10 +26,11 @@ PG_FUNCTION_INFO_V1(smart_set_interaction);
 PG_FUNCTION_INFO_V1(smart_logout);
 
 static bool login_running = false;
+static bool logged_out = false; /* meanwhile */
 
-/* As SET LOCAL outside a transaction: the session would be gone at once. */
+/* As SET LOCAL outside a transaction: what was set is gone at once. */
 static void
-warn_outside_transaction(const char *function)
+warn_outside_transaction(const char *function, const char *detail)
 {
 	if (IsTransactionBlock() || IsSubTransaction())
 		return;
@@ -43,8 +44,8 @@ warn_outside_transaction(const char *function)
 	ereport(WARNING,
 			errcode(ERRCODE_NO_ACTIVE_SQL_TRANSACTION),
 			errmsg("%s can only be used in transaction blocks", function),
-			errdetail("The session ends with this statement."),
-			errhint("Start with BEGIN, or pass local => false."),
+			errdetail("%s", detail),
+			errhint("Start with BEGIN, or call smart.login() with local => false."),
 			errhidestmt(true));
 }
 
@@ -73,6 +74,7 @@ begin_login(void)
 				errmsg("a login is already running"),
 				errdetail("A context function of an issuer cannot log in."),
 				errhidestmt(true));
+	logged_out = false;
 	if (session_has_held_cursor())
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -92,7 +94,8 @@ put_in_force(Session *session, bool local, int32 interaction, int32 name, uint64
 	session->interaction_name = name;
 	/* what never expires must not outlive the transaction */
 	session_set(session, local || session->ends_at == DT_NOEND);
-	session_restore_floor(floor);
+	if (!logged_out)
+		session_restore_floor(floor);
 }
 
 /* Verify and build, with the issuer cache held while context functions may run queries. */
@@ -152,7 +155,7 @@ smart_login(PG_FUNCTION_ARGS)
 		session = session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
 	put_in_force(session, local, interaction, name, floor);
 	if (local)
-		warn_outside_transaction("smart.login()");
+		warn_outside_transaction("smart.login()", "The session ends with this statement.");
 	PG_RETURN_VOID();
 }
 
@@ -194,7 +197,7 @@ smart_assume(PG_FUNCTION_ARGS)
 		jose_raise(status);
 	put_in_force(session, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)
-		warn_outside_transaction("smart.assume()");
+		warn_outside_transaction("smart.assume()", "The session ends with this statement.");
 	PG_RETURN_VOID();
 }
 
@@ -223,12 +226,15 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 	copy->interaction = interaction;
 	copy->interaction_name = name;
 	session_set(copy, true);
+	warn_outside_transaction("smart.set_interaction()", "The interaction is declared for this statement only.");
 	PG_RETURN_VOID();
 }
 
 Datum
 smart_logout(PG_FUNCTION_ARGS)
 {
+	/* called by a context function: no rollback of the login may bring the former session back */
+	logged_out = login_running;
 	session_end();
 	PG_RETURN_VOID();
 }

@@ -122,6 +122,9 @@ registered_claims(Jsonb *claims, const Issuer *issuer, bool exp_required, bool a
 	rules.issuer = session_claim_exists(claims, "iss") || exp_required ? issuer->issuer : NULL;
 	if (!issuer->audience.null && (aud_required || session_claim_exists(claims, "aud")))
 	{
+		/* no rule would be no check */
+		if (issuer->audience.n == 0)
+			return JOSE_AUDIENCE;
 		rules.n_audience = issuer->audience.n;
 		rules.audience = (const char **) issuer->audience.values;
 	}
@@ -153,6 +156,9 @@ session_verify_token(const char *token, size_t len, SessionSource *source)
 		return JOSE_UNKNOWN_ISSUER;
 	if (!token_type_accepted(issuer, jws.typ))
 		return JOSE_TOKEN_TYPE;
+	/* whose tokens for other servers would pass: the table refuses such a row */
+	if (issuer->audience.null && issuer->client_ids.null)
+		return JOSE_AUDIENCE;
 	if (issuer->keys == NULL)
 		return JOSE_KEY_NOT_FOUND;
 	if ((status = jws_verify(&jws, issuer->keys, issuer->algorithms, &key)) != JOSE_OK)

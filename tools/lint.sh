@@ -43,6 +43,7 @@ fi
 if command -v cppcheck >/dev/null; then
   check cppcheck cppcheck -q --std=c99 --language=c --enable=warning,portability --inline-suppr --error-exitcode=1 \
     --suppress=unknownMacro --suppress=missingInclude --suppress=nullPointerRedundantCheck \
+    --suppress=nullPointerArithmeticRedundantCheck --suppress=ctunullpointer \
     -DPGDLLEXPORT= '-Dereport(...)=exit(1)' '-Delog(...)=exit(1)' -DPG_VERSION_NUM="$(pg_version_num)" "$define" -Isrc src
 else
   say 'absent  cppcheck'

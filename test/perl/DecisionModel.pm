@@ -107,13 +107,13 @@ sub session
 	}
 
 	# several patients, as an array or between spaces, only where the issuer may name several; a
-	# claim that is no patient counts as none, and the user may then stand in for it
+	# user stands in for an absent claim only, not for one that is no patient
 	my $max = $issuer->{max_patients} // 1;
 	my $claim = $claims->{patient};
 	my @patients = _is_string($claim) ? ($max > 1 ? split / +/, $claim : $claim) : ref $claim eq 'ARRAY' && $max > 1 ? @$claim : ();
 	@patients = () unless @patients <= $max && all { _is_string($_) && /\A$ID\z/ } @patients;
 	@patients = ($session{user}{id})
-	  if !@patients && $issuer->{patient_from_fhir_user} && $session{user} && $session{user}{type} eq 'Patient';
+	  if !exists $claims->{patient} && $issuer->{patient_from_fhir_user} && $session{user} && $session{user}{type} eq 'Patient';
 	$session{patients} = \@patients;
 
 	if ($session{user} && $session{user}{type} eq 'Patient')
@@ -269,8 +269,11 @@ sub _matches
 	}
 	my $kind = $definition->{type};
 	my $target = $kind eq 'reference' ? $self->_only_target($type, $definition) : undef;
-	# X?a=1,2 is X?a=1 and X?a=2: an alternative that is not valid grants nothing, the other may
-	@alternatives = grep { _date_value($_) } @alternatives if $kind eq 'date';
+	return 0
+	  if $kind eq 'reference' && !defined $target && (all { $_ eq 'Reference' } @{ $definition->{element_types} })
+	  && any { /\A$ID\z/ } @alternatives;
+	return 0 if $kind eq 'token' && any { !_token_is_valid($_) } @alternatives;
+	return 0 if $kind eq 'date' && any { !_date_value($_) } @alternatives;
 	for my $alternative (@alternatives)
 	{
 		for my $element (@elements)
@@ -287,6 +290,13 @@ sub _matches
 }
 
 sub _unescape { my ($text) = @_; return $text =~ s/\\([\\,|\$])/$1/gr }
+
+# A backslash escapes one of \ , | $; one bar at the most separates, and stands not alone.
+sub _token_is_valid
+{
+	my ($value) = @_;
+	return $value =~ /\A(?:\\[\\,|\$]|[^\\|])*(?:\|(?:\\[\\,|\$]|[^\\|])*)?\z/s && $value ne '|';
+}
 
 # code, system|code, |code (no system), system| (any code of it); exact and case-sensitive.
 sub _token_matches

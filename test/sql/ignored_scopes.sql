@@ -7,9 +7,9 @@ SELECT smart.assume('{"sub": "u", "scope": "system/*.rs?date=lt2019 system/*.rs?
 SELECT s FROM smart.session, unnest(ignored_scopes) AS s ORDER BY s COLLATE "C";
 SELECT smart.permits('{"resourceType": "Observation", "id": "1", "effectiveDateTime": "2018"}', 'r') AS of_type_with_it,
 	smart.permits('{"resourceType": "Patient", "id": "1"}', 'r') AS of_type_without_it;
--- A comma separates alternatives, each a grant of its own: one that is not valid is listed, the other stands.
+-- A comma separates alternatives of one scope: one that is not valid spoils it, and both are listed.
 SELECT smart.assume('{"sub": "u", "scope": "system/Observation.rs?date=lt2019,ap2019"}', 'https://ignored.test');
 SELECT s FROM smart.session, unnest(ignored_scopes) AS s ORDER BY s COLLATE "C";
-SELECT smart.permits('{"resourceType": "Observation", "id": "1", "effectiveDateTime": "2018"}', 'r') AS meets_the_valid_one;
+SELECT smart.permits('{"resourceType": "Observation", "id": "1", "effectiveDateTime": "2018"}', 'r') AS meets_the_other;
 ROLLBACK;
 SELECT smart.drop_issuer('https://ignored.test');

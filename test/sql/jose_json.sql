@@ -8,7 +8,8 @@ BEGIN
 EXCEPTION WHEN invalid_authorization_specification THEN
 	RETURN 'refused';
 END $$;
-SELECT n, json, pg_temp.payload(convert_to(json, 'UTF8')) FROM (VALUES
+-- (psql 17 counts the byte order mark's width otherwise than 15)
+SELECT n, replace(json, E'\ufeff', '<BOM>') AS json, pg_temp.payload(convert_to(json, 'UTF8')) FROM (VALUES
 	(1, '{}'), (2, ' { "a" : 1 } '), (3, ''), (4, '{'), (5, '[]'), (6, '"x"'), (7, 'null'), (8, '{} x'), (9, '{"a":1,}'), (10, '{"a" 1}'),
 	(11, '{a:1}'), (12, '{"a":1,"a":1}'), (13, '{"a":1,"\u0061":2}'), (14, '{"a":{"b":1,"b":2}}'), (15, '{"a":[{"b":1},{"b":2}]}'),
 	(16, '{"a":1,"A":2}'), (17, '{"":1,"":2}'), (18, '{"\ud83d\ude00":1,"😀":2}'), (19, '{"a":"\u0000"}'), (20, '{"a":"\ud800"}'), (21, '{"a":"\udc00x"}'),

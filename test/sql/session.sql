@@ -68,6 +68,9 @@ SELECT smart.set_interaction(NULL);
 SELECT interaction IS NULL AS none FROM smart.session;
 COMMIT;
 SELECT interaction FROM smart.session;
+-- Outside a transaction block it warns, and what was declared stays.
+SELECT smart.set_interaction(NULL);
+SELECT interaction FROM smart.session;
 SELECT smart.logout();
 SELECT st.why($$SELECT smart.set_interaction('read')$$);
 
@@ -261,8 +264,10 @@ INSERT INTO st.based VALUES ('b1', st.obs('b1', '1')), ('b2', '{"resourceType":"
 SELECT smart.protect('st.based', 'Observation', base_url => 'https://fhir.example/r4/');
 GRANT SELECT ON st.based TO regress_st_app;
 CREATE FUNCTION st.seen(change jsonb) RETURNS text LANGUAGE plpgsql SET ROLE = regress_st_app AS $$
+DECLARE
+	refused text := nullif(st.login(change), 'ok');
 BEGIN
-	RETURN concat_ws(' ', nullif(st.login(change), 'ok'), 'observation', (SELECT count(*) FROM st.observation), 'based', (SELECT count(*) FROM st.based));
+	RETURN concat_ws(' ', refused, 'observation', (SELECT count(*) FROM st.observation), 'based', (SELECT count(*) FROM st.based));
 END $$;
 SELECT st.seen('{}') AS aud;
 SELECT smart.add_issuer('https://as.example', st.jwks('a'), client_ids => '{app1}', base_urls => '{https://fhir.example/r4}', max_token_age => '40000 days', user_sees_all => true);
@@ -401,24 +406,28 @@ SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.examp
 SET ROLE regress_st_app;
 PREPARE prepared AS SELECT count(*) FROM st.condition;
 BEGIN;
-SELECT st.login(jsonb_build_object('exp', st.clock(0.7)));
+SELECT st.login(jsonb_build_object('exp', st.clock(1.5)));
 DECLARE cur CURSOR FOR SELECT id FROM st.observation ORDER BY id;
 FETCH 1 FROM cur;
 EXECUTE prepared;
 SELECT count(*) FROM st.observation;
-SELECT pg_sleep(0.9);
+SELECT pg_sleep(1.7);
 SELECT count(*) FROM smart.session;
 SELECT smart.patient(), smart.claims();
 SELECT st.why('SELECT count(*) FROM st.observation') AS "select", st.why('SELECT count(*) FROM st.condition') AS empty_table, st.why('EXECUTE prepared') AS prepared,
-	st.why('FETCH 1 FROM cur') AS fetch, st.why($$INSERT INTO st.condition SELECT id, resource FROM st.condition$$) AS no_new_row,
+	st.why('FETCH 1 FROM cur') AS fetch, st.why('EXPLAIN ANALYZE SELECT FROM st.condition') AS analyze, st.why($$INSERT INTO st.condition SELECT id, resource FROM st.condition$$) AS no_new_row,
 	st.why($$UPDATE st.condition SET id = id$$) AS "update", st.why($$DELETE FROM st.condition$$) AS "delete", st.why($$INSERT INTO st.observation VALUES ('n', st.obs('n', '1'))$$) AS "insert",
 	st.why('SELECT 1') AS other_statement, st.why($$SELECT smart.require('Observation', 'r')$$) AS require, st.why($$SELECT smart.allows('Observation', 'r')$$) AS allows,
 	st.why($$SELECT smart.permits(st.obs('n', '1'), 'r')$$) AS permits, st.why($$SELECT smart.set_interaction('read')$$) AS set_interaction;
+-- a cursor is not even opened; EXPLAIN alone reads nothing
+SELECT st.why('EXPLAIN SELECT FROM st.condition') AS explain;
+DECLARE late CURSOR FOR SELECT id FROM st.observation;
+\echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
 -- A fresh login in the same transaction ends the trouble.
 BEGIN;
-SELECT st.login(jsonb_build_object('exp', st.clock(0.2)));
-SELECT pg_sleep(0.3);
+SELECT st.login(jsonb_build_object('exp', st.clock(1.0)));
+SELECT pg_sleep(1.1);
 SELECT st.why('SELECT count(*) FROM st.observation');
 SELECT st.login();
 SELECT count(*) FROM st.observation;

@@ -115,31 +115,42 @@ CREATE FUNCTION t.log_in(c t.cases) RETURNS void LANGUAGE sql AS $$
 $$;
 
 -- What row-level security answers for each letter, for the stored row of a case; each
--- statement is rolled back. rs is SELECT without an interaction.
-CREATE FUNCTION t.rls(c t.cases, relation regclass) RETURNS jsonb LANGUAGE plpgsql AS $$
+-- statement is rolled back. rs is SELECT without an interaction. Prepared: with one plan for the
+-- sessions of all cases.
+CREATE FUNCTION t.rls(c t.cases, relation regclass, prepared boolean) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
 	answers jsonb := '{}';
 	q record;
 	answer text;
 	n bigint;
+	plan text;
+	stored jsonb := jsonb_build_object(
+		'id', CASE jsonb_typeof(c.doc -> 'resource' -> 'id') WHEN 'string' THEN c.doc -> 'resource' -> 'id' END,
+		'type', CASE jsonb_typeof(c.doc -> 'resource' -> 'resourceType') WHEN 'string' THEN c.doc -> 'resource' -> 'resourceType' END,
+		'resource', c.doc -> 'resource');
 BEGIN
 	FOR q IN SELECT * FROM (VALUES
-		('r', 'read', 'SELECT FROM %s WHERE case_id = %L'),
-		('s', 'search', 'SELECT FROM %s WHERE case_id = %L'),
-		('rs', NULL, 'SELECT FROM %s WHERE case_id = %L'),
-		('c', 'create', 'INSERT INTO %s SELECT (jsonb_populate_record(NULL::%1$s, %3$L)).* RETURNING id'),
-		('u', 'update', 'UPDATE %s SET resource = resource WHERE case_id = %L'),
-		('d', 'delete', 'DELETE FROM %s WHERE case_id = %L')) AS v(letter, interaction, command)
+		('r', 'read', 'SELECT id FROM %s WHERE case_id = $1'),
+		('s', 'search', 'SELECT id FROM %s WHERE case_id = $1'),
+		('rs', NULL, 'SELECT id FROM %s WHERE case_id = $1'),
+		('c', 'create', 'INSERT INTO %s SELECT $1, r.id, r.type, r.resource FROM jsonb_populate_record(NULL::%1$s, $2) AS r RETURNING id'),
+		('u', 'update', 'UPDATE %s SET resource = resource WHERE case_id = $1 RETURNING id'),
+		('d', 'delete', 'DELETE FROM %s WHERE case_id = $1 RETURNING id')) AS v(letter, interaction, command)
 	LOOP
 		BEGIN
 			n := NULL;
 			PERFORM t.log_in(c);
 			PERFORM smart.set_interaction(q.interaction);
 			SET LOCAL ROLE app;
-			EXECUTE format(q.command, relation, c.doc ->> 'id', jsonb_build_object('case_id', c.doc ->> 'id',
-				'id', CASE jsonb_typeof(c.doc -> 'resource' -> 'id') WHEN 'string' THEN c.doc -> 'resource' -> 'id' END,
-				'type', CASE jsonb_typeof(c.doc -> 'resource' -> 'resourceType') WHEN 'string' THEN c.doc -> 'resource' -> 'resourceType' END,
-				'resource', c.doc -> 'resource'));
+			IF prepared THEN
+				plan := q.letter || relation::oid;
+				IF NOT EXISTS (SELECT FROM pg_prepared_statements AS p WHERE p.name = plan) THEN
+					EXECUTE 'PREPARE ' || plan || ' (text, jsonb) AS ' || format(q.command, relation);
+				END IF;
+				EXECUTE format('EXECUTE %I (%L, %L)', plan, c.doc ->> 'id', stored);
+			ELSE
+				EXECUTE format(q.command, relation) USING c.doc ->> 'id', stored;
+			END IF;
 			GET DIAGNOSTICS n = ROW_COUNT;
 			RAISE SQLSTATE 'ZZ000';
 		EXCEPTION
@@ -189,6 +200,7 @@ DECLARE
 	relation regclass;
 	functions jsonb;
 	rls jsonb;
+	shared_plan jsonb;
 	wrong text[] := '{}';
 	way text;
 BEGIN
@@ -204,7 +216,8 @@ BEGIN
 	FOREACH relation IN ARRAY ARRAY[c.one_type, c.many_types] LOOP
 		CONTINUE WHEN relation IS NULL;
 		functions := t.functions(c, relation);
-		rls := t.rls(c, relation);
+		rls := t.rls(c, relation, false);
+		shared_plan := t.rls(c, relation, true);
 		IF functions -> 'permits' ->> letter IS DISTINCT FROM expect THEN
 			wrong := wrong || format('permits(%s, %s): %s', letter, relation, functions -> 'permits');
 		END IF;
@@ -219,12 +232,17 @@ BEGIN
 			wrong := wrong || format('answers for %s differ: permits %s, permits_row %s, RLS %s', relation,
 				functions -> 'permits', functions -> 'row', rls);
 		END IF;
+		IF shared_plan <> rls THEN
+			wrong := wrong || format('with plans of other sessions on %s: %s instead of %s', relation, shared_plan, rls);
+		END IF;
 	END LOOP;
 	RETURN jsonb_build_object('wrong', wrong);
 END $$;
 SQL
 
 my @answers = split /\n/, $node->safe_psql('postgres', <<'SQL', timeout => 180);
+SET enable_seqscan = off;
+SET plan_cache_mode = force_generic_plan;
 SELECT jsonb_build_object('id', doc ->> 'id', 'why', doc ->> 'why', 'expect', doc -> 'expect', 'disputed', doc ->> 'disputed') || t.answer(c)
 FROM t.cases AS c ORDER BY doc ->> 'id' COLLATE "C"
 SQL

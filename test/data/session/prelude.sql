@@ -2,6 +2,7 @@
 -- Keys are those of RFC 7515 A.3, RFC 7517 A.2 (P-256) and RFC 8037 A.1 (Ed25519).
 SET client_min_messages = warning;
 DROP SCHEMA IF EXISTS st CASCADE;
+DROP ROLE IF EXISTS regress_st_app, regress_st_own;
 CREATE ROLE regress_st_app;
 CREATE ROLE regress_st_own;
 CREATE SCHEMA st;
