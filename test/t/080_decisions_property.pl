@@ -221,8 +221,11 @@ sub pair_from
 	{
 		my $d = $definitions{$name};
 		next unless $d->{type} =~ /\A(?:token|reference|string|uri|date)\z/;
-		push @found, map { ([ $name, $d, $_ ]) x ($d->{type} eq 'date' ? 3 : 1) } map { DecisionModel::_walk($resource, $_) } @{ $d->{paths} // [] };
+		push @found, map { [ $name, $d, $_ ] } map { DecisionModel::_walk($resource, $_) } @{ $d->{paths} // [] };
 	}
+	# there are few dates, and many prefixes
+	my @dates = grep { $_->[1]{type} eq 'date' } @found;
+	@found = @dates if @dates && chance(0.35);
 	my ($name, $d, $element) = @{ one(grep { $_->[0] ne '_id' || chance(0.3) } @found) // return };
 	return "$name=" . percent(join ',', value_from($d->{type}, $element), chance(0.15) ? value_for($d) : ());
 }
