@@ -172,13 +172,16 @@ is_user_type(const char *type, size_t len)
 }
 
 /*
- * Is fhirUser a user of ours: Type/id, bare or under an accepted audience or base_url
- * (US-2, US-3)? *patient gets the id when it is a Patient.
+ * Is fhirUser a user of ours: Type/id, bare or under an accepted audience of the token or a
+ * base_url (US-2, US-3)? Another audience of the issuer will not do where the token names its
+ * own: a patient of one server would be read as another server's. *patient gets the id when
+ * it is a Patient.
  */
 static bool
-usable_fhir_user(const Issuer *issuer, const char *fhir_user, char **patient)
+usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **patient)
 {
-	const char *local = fhir_user;
+	const char *fhir_user = claims->fhir_user;
+	const char *local = claims->fhir_user;
 	const char *slash;
 	List *bases = NIL;
 	ListCell *cell;
@@ -186,8 +189,11 @@ usable_fhir_user(const Issuer *issuer, const char *fhir_user, char **patient)
 	*patient = NULL;
 	if (fhir_user == NULL)
 		return false;
-	for (int i = 0; i < issuer->audience.n; i++)
-		bases = without_trailing_slash(bases, issuer->audience.values[i]);
+	if (claims->n_audience > 0)
+		bases = opened_bases(issuer, claims);
+	else
+		for (int i = 0; i < issuer->audience.n; i++)
+			bases = without_trailing_slash(bases, issuer->audience.values[i]);
 	for (int i = 0; i < issuer->base_urls.n; i++)
 		bases = without_trailing_slash(bases, issuer->base_urls.values[i]);
 	foreach(cell, bases)
@@ -270,7 +276,7 @@ session_build(const SessionSource *source)
 		claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
 
 	/* patient/ */
-	user_usable = usable_fhir_user(issuer, claims.fhir_user, &user_as_patient);
+	user_usable = usable_fhir_user(issuer, &claims, &user_as_patient);
 	/* a claim that names no one patient is not made up for (OC-58) */
 	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{

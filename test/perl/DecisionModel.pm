@@ -103,7 +103,7 @@ sub session
 	{
 		my ($base, $type, $id) = $user =~ m{\A(?:(https?://.+)/)?([A-Za-z]+)/($ID)\z};
 		$session{user} = { type => $type, id => $id }
-		  if defined $type && $USER_TYPE{$type} && (!defined $base || any { $_ eq $base } @{ $issuer->{audience} });
+		  if defined $type && $USER_TYPE{$type} && (!defined $base || any { $_ eq $base } @audience ? @{ $session{bases} } : @{ $issuer->{audience} });
 	}
 
 	# several patients, as an array or between spaces, only where the issuer may name several; a
