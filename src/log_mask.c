@@ -35,6 +35,9 @@ is_token_char(char c)
 /* Shorter runs that begin like "{ " may be words. */
 #define SHORTEST_SPACED 40
 
+/* Shorter parts of a token tell nothing. */
+#define SHORTEST_PART 8
+
 /* Where a token begins, or NULL. */
 static const char *
 find_mark(const char *text)
@@ -101,6 +104,46 @@ log_mask_activity(void)
 	pfree(text);
 }
 
+/* Do these bytes stand in a token of the statement, in any case? */
+static bool
+in_token_of(const char *statement, const char *piece, size_t len)
+{
+	const char *token = statement;
+
+	while ((token = find_mark(token)) != NULL)
+	{
+		const char *end = token;
+
+		while (is_token_char(*end))
+			end++;
+		for (const char *at = token; at + len <= end; at++)
+			if (pg_strncasecmp(at, piece, len) == 0)
+				return true;
+		token = end;
+	}
+	return false;
+}
+
+/*
+ * A token without quotes is taken apart by the parser, and a syntax error quotes the part that
+ * it stopped at: a signature that begins with a digit is junk after a number. Such a part
+ * is overwritten in place.
+ */
+static void
+mask_parts(char *message, const char *statement)
+{
+	while (message != NULL && *message != '\0')
+	{
+		size_t		len = 0;
+
+		while (is_token_char(message[len]))
+			len++;
+		if (len >= SHORTEST_PART && in_token_of(statement, message, len))
+			memset(message, '*', len);
+		message += Max(len, 1);
+	}
+}
+
 static void
 mask_field(char **field, MemoryContext context)
 {
@@ -127,6 +170,7 @@ log_mask_emit(ErrorData *edata)
 	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
 	{
 		edata->hide_stmt = true;
+		mask_parts(edata->message, debug_query_string);
 		/* a typo never gets as far as login() */
 		if (edata->elevel >= ERROR)
 		{
