@@ -406,8 +406,14 @@ BEGIN
   FOR part IN
     SELECT DISTINCT t.relid, root.policy_relation
     FROM pg_event_trigger_ddl_commands() d
+    -- by the catalog: pg_partition_tree() locks, and parallel restores would meet in a deadlock
     CROSS JOIN LATERAL (
-      SELECT t.relid FROM pg_partition_tree(d.objid::regclass) t) t
+      WITH RECURSIVE tree (relid) AS (
+        SELECT d.objid
+        UNION
+        SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid
+        JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition)
+      SELECT tree.relid FROM tree) t
     CROSS JOIN LATERAL (
       SELECT a.relid AS policy_relation FROM pg_partition_ancestors(t.relid) a
       WHERE a.relid <> t.relid
