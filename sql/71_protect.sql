@@ -397,6 +397,10 @@ GRANT SELECT ON smart.protected_table TO PUBLIC;
 COMMENT ON VIEW smart.protected_table IS
   'Tables under smart.protect(): type, expressions, options, the index that policies use, and a state: ok, or what is wrong.';
 
+CREATE FUNCTION smart.attaches_partition(command pg_ddl_command) RETURNS boolean
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_attaches_partition';
+COMMENT ON FUNCTION smart.attaches_partition(pg_ddl_command) IS 'Is this command of pg_event_trigger_ddl_commands() an ALTER TABLE ... ATTACH PARTITION?';
+
 CREATE FUNCTION smart.protect_new_partitions() RETURNS event_trigger
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -422,10 +426,8 @@ BEGIN
     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
       AND (SELECT c.relkind FROM pg_class c WHERE c.oid = d.objid) IN ('r', 'p')
       AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.relid AND smart.is_own_policy(p.oid))
-      -- forced, with our trigger and without our policies: pg_restore is about to make them
-      AND NOT EXISTS (SELECT FROM pg_trigger g JOIN pg_class c ON c.oid = g.tgrelid
-                      WHERE c.oid = t.relid AND c.relforcerowsecurity
-                        AND g.tgfoid = 'smart.refuse_truncate()'::regprocedure)
+      -- no other ALTER TABLE: a restore runs some, and is about to make the policies itself
+      AND (d.command_tag = 'CREATE TABLE' OR smart.attaches_partition(d.command))
   LOOP
     PERFORM smart.copy_policies(part.policy_relation::regclass, part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;

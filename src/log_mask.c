@@ -134,7 +134,7 @@ mask_parts(char *message, const char *statement)
 {
 	while (message != NULL && *message != '\0')
 	{
-		size_t		len = 0;
+		size_t len = 0;
 
 		while (is_token_char(message[len]))
 			len++;

@@ -9,6 +9,8 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
+#include "tcop/deparse_utility.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -26,6 +28,7 @@ PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
 PG_FUNCTION_INFO_V1(smart_shared_types);
 PG_FUNCTION_INFO_V1(smart_is_policy_call);
+PG_FUNCTION_INFO_V1(smart_attaches_partition);
 PG_FUNCTION_INFO_V1(smart_default_compartment);
 
 Datum
@@ -144,4 +147,23 @@ Datum
 smart_is_policy_call(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_BOOL(policy_is_call(text_to_cstring(PG_GETARG_TEXT_PP(0))));
+}
+
+Datum
+smart_attaches_partition(PG_FUNCTION_ARGS)
+{
+	CollectedCommand *command = (CollectedCommand *) PG_GETARG_POINTER(0);
+	ListCell *cell;
+
+	if (command->type != SCT_AlterTable)
+		PG_RETURN_BOOL(false);
+	foreach(cell, command->d.alterTable.subcmds)
+	{
+		Node *parsetree = ((CollectedATSubcmd *) lfirst(cell))->parsetree;
+
+		if (IsA(parsetree, AlterTableCmd) &&
+			((AlterTableCmd *) parsetree)->subtype == AT_AttachPartition)
+			PG_RETURN_BOOL(true);
+	}
+	PG_RETURN_BOOL(false);
 }

@@ -26,7 +26,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
 	 '{protect_error,column_or_expression,expression_type,protect_hazards,write_policies,make_index,index_statements,
-	   index_name,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call}'),
+	   index_name,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
 	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate}')
 ) AS listed (reason, names);
 
