@@ -31,6 +31,38 @@ CREATE FUNCTION smart.session_patient_uuids() RETURNS uuid[]
 COMMENT ON FUNCTION smart.session_patient_uuids() IS
   'Those of smart.session_patients() that are uuids: for tables that store uuids.';
 
+CREATE FUNCTION smart.session_patient() RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient';
+COMMENT ON FUNCTION smart.session_patient() IS
+  'The patient that the session''s patient/ and user/ scopes reach, when it is one; else NULL. Index condition of folded plans.';
+CREATE FUNCTION smart.session_patient_reference() RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_reference';
+COMMENT ON FUNCTION smart.session_patient_reference() IS 'smart.session_patient() as Patient/<id>: for tables that store references.';
+CREATE FUNCTION smart.session_patient_uuid() RETURNS uuid
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_uuid';
+COMMENT ON FUNCTION smart.session_patient_uuid() IS 'smart.session_patient() when it is a uuid: for tables that store uuids.';
+
+CREATE FUNCTION smart.patient_key(command text, resource_type text, options jsonb) RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_key';
+COMMENT ON FUNCTION smart.patient_key(text, text, jsonb) IS
+  'Id of the one patient whose rows, all of them and nothing else, the session may use under a policy with this command, type and options; else NULL, and NULL once the session is another one than the statement started with. Stands alone in folded plans.';
+CREATE FUNCTION smart.patient_reference(command text, resource_type text, options jsonb) RETURNS text
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_reference';
+COMMENT ON FUNCTION smart.patient_reference(text, text, jsonb) IS 'smart.patient_key() as Patient/<id>: for tables that store references.';
+CREATE FUNCTION smart.patient_uuid(command text, resource_type text, options jsonb) RETURNS uuid
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_uuid';
+COMMENT ON FUNCTION smart.patient_uuid(text, text, jsonb) IS 'smart.patient_key() when it is a uuid: for tables that store uuids.';
+CREATE FUNCTION smart.patient_keys(command text, resource_type text, options jsonb) RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_keys';
+COMMENT ON FUNCTION smart.patient_keys(text, text, jsonb) IS 'smart.patient_key() for any number of patients.';
+CREATE FUNCTION smart.patient_references(command text, resource_type text, options jsonb) RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_references';
+COMMENT ON FUNCTION smart.patient_references(text, text, jsonb) IS
+  'smart.patient_keys(), each also as Patient/<id>: for tables that store references.';
+CREATE FUNCTION smart.patient_uuids(command text, resource_type text, options jsonb) RETURNS uuid[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_uuids';
+COMMENT ON FUNCTION smart.patient_uuids(text, text, jsonb) IS 'Those of smart.patient_keys() that are uuids: for tables that store uuids.';
+
 CREATE FUNCTION smart.policy_info(
   relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text,
   OUT options jsonb)

@@ -101,14 +101,21 @@ all_reached(const Session *session, ScopeLevel level, const FhirKeys *keys)
 	return keys->n > 0;
 }
 
-static bool
-row_is_shared(const AccessTable *table, const AccessRow *row)
+bool
+access_table_shares(const AccessTable *table, const char *type_name, size_t len)
 {
 	if (table->shared != SHARED_DEFAULT)
 		return table->shared == SHARED_YES;
-	return access_names_contain(table->shared_types ? table->shared_types : access_shared_types(),
-								row->resource.type_name.data,
-								row->resource.type_name.len);
+	return access_names_contain(
+		table->shared_types ? table->shared_types : access_shared_types(), type_name, len);
+}
+
+bool
+access_base_is_open(const Session *session, const AccessTable *table)
+{
+	return table->base_url.data == NULL ||
+		   session_texts_contain(
+			   session, session->bases, table->base_url.data, table->base_url.len);
 }
 
 /*
@@ -146,8 +153,7 @@ access_row_reason(const Session *session, const AccessTable *table, const Access
 {
 	if (!row->valid || row->resource.type < 0)
 		return ACCESS_NOT_A_RESOURCE;
-	if (table->base_url.data != NULL &&
-		!session_texts_contain(session, session->bases, table->base_url.data, table->base_url.len))
+	if (!access_base_is_open(session, table))
 		return ACCESS_BASE_URL;
 	return ACCESS_ALLOWED;
 }
@@ -167,14 +173,14 @@ access_grant_reason(const Session *session, const AccessTable *table, AccessRow 
 			return ACCESS_CONSTRAINT;
 	if (reach == REACH_ALL)
 		return ACCESS_ALLOWED;
-	if (row_is_shared(table, row))
+	if (access_table_shares(table, row->resource.type_name.data, row->resource.type_name.len))
 		return letter & READS ? ACCESS_ALLOWED : ACCESS_SHARED_WRITE;
 	return patients_reason(session, table, row, grant->level, letter);
 }
 
 /* access_grants(), remembered from row to row: a generation has one scope. */
-static const AccessGrants *
-session_grants(const Session *session, FhirVersion version, int type)
+const AccessGrants *
+access_session_grants(const Session *session, FhirVersion version, int type)
 {
 	static uint64 generation = 0;
 	static uint64 scopes = 0;
@@ -202,7 +208,7 @@ access_permits(const Session *session, const AccessTable *table, AccessRow *row,
 
 	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
 		return false;
-	grants = session_grants(session, table->version, row->resource.type);
+	grants = access_session_grants(session, table->version, row->resource.type);
 	for (int i = 0; i < grants->n; i++)
 		if (access_grant_reason(session, table, row, &grants->grants[i], letter) == ACCESS_ALLOWED)
 			return true;
@@ -243,40 +249,63 @@ access_possible(const Session *session, FhirVersion version, int type, AccessSha
 	return false;
 }
 
-bool
-access_permits_command(const Session *session, const AccessTable *table, AccessRow *row,
-					   AccessCommand command)
+int
+access_command_letters(const Session *session, AccessCommand command, int letters[2])
 {
+	int n = 1;
+
 	switch (command)
 	{
 		case COMMAND_SELECT:
 			switch ((SessionInteraction) session->interaction)
 			{
 				case INTERACTION_NONE:
-					return access_permits(session, table, row, SCOPE_R) &&
-						   access_permits(session, table, row, SCOPE_S);
+					letters[0] = SCOPE_R;
+					letters[1] = SCOPE_S;
+					n = 2;
+					break;
 				case INTERACTION_READ:
-					return access_permits(session, table, row, SCOPE_R);
+					letters[0] = SCOPE_R;
+					break;
 				case INTERACTION_SEARCH:
-					return access_permits(session, table, row, SCOPE_S);
+					letters[0] = SCOPE_S;
+					break;
 				case INTERACTION_CREATE:
-					return access_permits(session, table, row, SCOPE_C);
+					letters[0] = SCOPE_C;
+					break;
 				case INTERACTION_UPDATE:
-					return access_permits(session, table, row, SCOPE_U);
+					letters[0] = SCOPE_U;
+					break;
 				case INTERACTION_DELETE:
-					return access_permits(session, table, row, SCOPE_D);
+					letters[0] = SCOPE_D;
+					break;
 			}
-			return false;
+			break;
 		case COMMAND_INSERT:
-			if (access_permits(session, table, row, SCOPE_C))
-				return true;
-			/* update as create (IX-2) */
-			return session->interaction == INTERACTION_UPDATE &&
-				   access_permits(session, table, row, SCOPE_U);
+			letters[0] = SCOPE_C;
+			break;
 		case COMMAND_UPDATE:
-			return access_permits(session, table, row, SCOPE_U);
+			letters[0] = SCOPE_U;
+			break;
 		case COMMAND_DELETE:
-			return access_permits(session, table, row, SCOPE_D);
+			letters[0] = SCOPE_D;
+			break;
 	}
-	return false;
+	return n;
+}
+
+bool
+access_permits_command(const Session *session, const AccessTable *table, AccessRow *row,
+					   AccessCommand command)
+{
+	int letters[2];
+	int n = access_command_letters(session, command, letters);
+	bool permitted = true;
+
+	for (int i = 0; i < n && permitted; i++)
+		permitted = access_permits(session, table, row, letters[i]);
+	/* update as create (IX-2) */
+	if (!permitted && command == COMMAND_INSERT && session->interaction == INTERACTION_UPDATE)
+		permitted = access_permits(session, table, row, SCOPE_U);
+	return permitted;
 }

@@ -92,6 +92,14 @@ typedef enum AccessCommand
 
 extern bool access_permits_command(const Session *session, const AccessTable *table, AccessRow *row,
 								   AccessCommand command);
+/* The letters (1 or 2) that a row needs, all of them, for a command to see or change it. */
+extern int access_command_letters(const Session *session, AccessCommand command, int letters[2]);
+
+/* Parts of the decision that concern a table or a type as a whole; for src/access_shape.c. */
+extern const AccessGrants *access_session_grants(const Session *session, FhirVersion version,
+												 int type);
+extern bool access_table_shares(const AccessTable *table, const char *type_name, size_t len);
+extern bool access_base_is_open(const Session *session, const AccessTable *table);
 
 /* Is the type (by name) in smart_fhir.shared_types? */
 extern bool access_type_is_shared(const char *name, size_t len);

@@ -2,12 +2,15 @@
  * src/guard.c
  *		Planner, executor and utility hooks.
  *
- * A plan that holds a policy of ours is marked with a PlanInvalItem of a private cache id
- * (the plan cache compares ids and skips it). When such a plan starts, and at each further
- * FETCH, the session must be usable: an expired or revoked one raises 28000 even if no row
- * would have been looked at. A cursor also remembers the generation of the session that it
- * was opened under, and ends with it. Here, too, tokens are taken out of pg_stat_activity
- * before a statement runs.
+ * A plan that holds a policy of ours is marked with PlanInvalItems of private cache ids (the
+ * plan cache compares ids and skips them): one that says so, one for each call with its form,
+ * one for each index of irregular rows that must be empty. When such a plan starts, the session
+ * must be usable: an expired or revoked one raises 28000 even if no row would have been looked
+ * at; a call that became TRUE must have that form still; and the indexes must be empty. Else
+ * the statement fails and the plan is dropped, so that the next try gets a new one. At each
+ * further FETCH of a cursor the session must be the one that it was opened under, and each
+ * call of the form it had. Here, too, tokens are taken out of pg_stat_activity before a
+ * statement runs.
  *
  * A plan made before the library was loaded has no mark; loading the library drops all cached
  * plans, and the policy function itself checks at its first row.
@@ -25,14 +28,19 @@
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "guard.h"
 #include "log_mask.h"
+#include "policy_plans.h"
+#include "policy_regular.h"
 #include "session.h"
 
-/* No syscache has this id. */
-#define GUARD_CACHE_ID (-0x5346)
+/* No syscache has these ids. */
+#define MARK_POLICY (-0x5346)
+#define MARK_REGULAR (-0x5347)			   /* hashValue: the index */
+#define MARK_FORM(form) (-0x5350 - (form)) /* hashValue: the call */
 
 /* One started statement on a protected table; lives and dies with its executor state. */
 typedef struct GuardedQuery
@@ -40,8 +48,19 @@ typedef struct GuardedQuery
 	dlist_node node;
 	QueryDesc *query;
 	uint64 generation;
+	int32 interaction; /* of that session when the forms were last compared */
 	MemoryContextCallback callback;
 } GuardedQuery;
+
+/* One call of our planner hook. */
+typedef struct GuardedPlanning
+{
+	struct GuardedPlanning *outer;
+	Query *parse;
+	MemoryContext context;
+	bool has_policy;
+	List *marks; /* PlanInvalItems */
+} GuardedPlanning;
 
 static planner_hook_type next_planner_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
@@ -49,44 +68,102 @@ static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
-static bool plan_has_policy = false;
+static GuardedPlanning *planning = NULL;
 static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
 static GuardedQuery *running = NULL; /* the innermost statement, when it is guarded */
 
 void
 guard_note_policy(void)
 {
-	plan_has_policy = true;
+	if (planning != NULL)
+		planning->has_policy = true;
+}
+
+bool
+guard_is_planning(void)
+{
+	return planning != NULL && running == NULL;
+}
+
+bool
+guard_is_planning_query(PlannerInfo *root)
+{
+	if (planning == NULL || IsParallelWorker())
+		return false;
+	while (root->parent_root != NULL)
+		root = root->parent_root;
+	return root->parse != NULL && root->parse == planning->parse;
+}
+
+static void
+add_mark(int cache_id, uint32 value)
+{
+	MemoryContext old;
+	PlanInvalItem *mark;
+	ListCell *cell;
+
+	foreach(cell, planning->marks)
+	{
+		mark = lfirst(cell);
+		if (mark->cacheId == cache_id && mark->hashValue == value)
+			return;
+	}
+	old = MemoryContextSwitchTo(planning->context);
+	mark = makeNode(PlanInvalItem);
+	mark->cacheId = cache_id;
+	mark->hashValue = value;
+	planning->marks = lappend(planning->marks, mark);
+	MemoryContextSwitchTo(old);
+}
+
+void
+guard_note_form(PolicyCall call, PolicyForm form)
+{
+	if (planning == NULL)
+		return;
+	add_mark(MARK_FORM(form), call);
+	add_mark(PROCOID, policy_plans_note(call, form));
+}
+
+void
+guard_note_regular(List *indexes)
+{
+	ListCell *cell;
+
+	if (planning == NULL)
+		return;
+	foreach(cell, indexes)
+		add_mark(MARK_REGULAR, lfirst_oid(cell));
 }
 
 static PlannedStmt *
 guard_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	bool outer = plan_has_policy;
+	GuardedPlanning this = {planning, parse, CurrentMemoryContext, false, NIL};
+	GuardedQuery *outer_running = running;
 	PlannedStmt *plan;
 
 	/* once for each statement that a client sends */
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
-	plan_has_policy = false;
 	PG_TRY();
 	{
+		planning = &this;
+		running = NULL;
 		if (next_planner_hook)
 			plan = next_planner_hook(parse, query_string, cursor_options, params);
 		else
 			plan = standard_planner(parse, query_string, cursor_options, params);
-		if (plan_has_policy)
+		if (this.has_policy)
 		{
-			PlanInvalItem *mark = makeNode(PlanInvalItem);
-
-			mark->cacheId = GUARD_CACHE_ID;
-			mark->hashValue = 0;
-			plan->invalItems = lappend(plan->invalItems, mark);
+			add_mark(MARK_POLICY, 0);
+			plan->invalItems = list_concat(plan->invalItems, this.marks);
 		}
 	}
 	PG_FINALLY();
 	{
-		plan_has_policy = outer;
+		planning = this.outer;
+		running = outer_running;
 	}
 	PG_END_TRY();
 	return plan;
@@ -97,11 +174,82 @@ plan_is_guarded(const PlannedStmt *plan)
 {
 	ListCell *cell;
 
-	/* ours is the last one, unless another hook added more */
 	foreach(cell, plan->invalItems)
-		if (lfirst_node(PlanInvalItem, cell)->cacheId == GUARD_CACHE_ID)
+		if (lfirst_node(PlanInvalItem, cell)->cacheId == MARK_POLICY)
 			return true;
 	return false;
+}
+
+/* The plan cannot be run any more: the next try gets a new one. */
+static void
+drop_plan(const PlannedStmt *plan)
+{
+	ListCell *cell;
+
+	foreach(cell, plan->invalItems)
+	{
+		const PlanInvalItem *mark = lfirst(cell);
+
+		for (int form = 0; form < POLICY_N_FORMS; form++)
+			if (mark->cacheId == MARK_FORM(form))
+				policy_plans_drop(mark->hashValue, form);
+	}
+}
+
+/* Does what the plan took for granted still hold? */
+static void
+check_start(const PlannedStmt *plan)
+{
+	ListCell *cell;
+	int levels;
+
+	foreach(cell, plan->invalItems)
+	{
+		const PlanInvalItem *mark = lfirst(cell);
+
+		if (mark->cacheId == MARK_FORM(POLICY_ALL) &&
+			(session_current() == NULL ||
+			 policy_call_form(mark->hashValue, session_current(), &levels) != POLICY_ALL))
+		{
+			drop_plan(plan);
+			jose_raise(JOSE_SESSION_CHANGED);
+		}
+		if (mark->cacheId == MARK_REGULAR && !policy_regular_index_is_empty(mark->hashValue))
+		{
+			drop_plan(plan);
+			ereport(ERROR,
+					errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+					errmsg("plan does not fit the rows of a protected table any more"),
+					errdetail("A row that is no FHIR resource of the table's type was stored."),
+					errhint("Repeat the transaction."),
+					err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+					err_generic_string(PG_DIAG_CONSTRAINT_NAME, "plan_changed"));
+		}
+	}
+}
+
+/* A cursor goes on: has each call the form that it was planned with? */
+static void
+check_continue(GuardedQuery *entry)
+{
+	const Session *session = session_checked();
+	ListCell *cell;
+	int levels;
+
+	if (entry->generation != session_generation())
+		jose_raise(JOSE_SESSION_CHANGED);
+	if (session == NULL || (session->interaction == entry->interaction))
+		return;
+	foreach(cell, entry->query->plannedstmt->invalItems)
+	{
+		const PlanInvalItem *mark = lfirst(cell);
+
+		for (int form = POLICY_ONE; form <= POLICY_ALL; form++)
+			if (mark->cacheId == MARK_FORM(form) &&
+				policy_call_form(mark->hashValue, session, &levels) != (PolicyForm) form)
+				jose_raise(JOSE_SESSION_CHANGED);
+	}
+	entry->interaction = session->interaction;
 }
 
 static void
@@ -116,7 +264,10 @@ guard_executor_start(QueryDesc *query, int eflags)
 	bool guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
 
 	if (guarded)
+	{
 		session_check_statement();
+		check_start(query->plannedstmt);
+	}
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();
 	if (next_executor_start_hook)
@@ -129,6 +280,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 
 		entry->query = query;
 		entry->generation = session_generation();
+		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
 		entry->callback.func = forget_query;
 		entry->callback.arg = entry;
 		dlist_push_head(&guarded_queries, &entry->node);
@@ -183,11 +335,7 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 	}
 	entry = guarded_query(query);
 	if (entry != NULL)
-	{
-		(void) session_checked();
-		if (entry->generation != session_generation())
-			jose_raise(JOSE_SESSION_CHANGED);
-	}
+		check_continue(entry);
 	PG_TRY();
 	{
 		running = entry;

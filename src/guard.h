@@ -5,8 +5,26 @@
 #ifndef SMART_FHIR_GUARD_H
 #define SMART_FHIR_GUARD_H
 
+#include "nodes/pathnodes.h"
+
+#include "compat.h"
+#include "policy_plans.h"
+
 /* The policy function's planner support was called: the plan being made reads a protected table. */
 extern void guard_note_policy(void);
+
+/*
+ * Is this the planning of a query, or of a part of one, that our planner hook was called with?
+ * Only then will the plan be guarded, and guard_note_form() and guard_note_regular() reach it.
+ */
+extern bool guard_is_planning_query(PlannerInfo *root);
+/* Is the innermost thing that our hooks know of a planning, not a running statement? */
+extern bool guard_is_planning(void);
+/* The plan has a call in this form. */
+extern void guard_note_form(PolicyCall call, PolicyForm form);
+/* The plan rests on these indexes of irregular rows being empty (a list of OIDs). */
+extern void guard_note_regular(List *indexes);
+
 /*
  * Generation of the session under which the statement that now runs was started (0: nobody);
  * false when none of ours is running.

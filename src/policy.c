@@ -68,8 +68,8 @@ option(Jsonb *options, const char *name)
 	return findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
 }
 
-static char *
-option_text(Jsonb *options, const char *name)
+char *
+policy_option_text(Jsonb *options, const char *name)
 {
 	JsonbValue *value = option(options, name);
 
@@ -122,8 +122,8 @@ policy_options(Jsonb *options, AccessTable *table)
 
 	if (!JB_ROOT_IS_OBJECT(options))
 		elog(ERROR, "options of a smart_fhir policy are no object");
-	version = option_text(options, "fhir_version");
-	reading = option_text(options, "compartment");
+	version = policy_option_text(options, "fhir_version");
+	reading = policy_option_text(options, "compartment");
 	revision = option(options, "revision");
 	if (version == NULL || !fhir_version_parse(version, &table->version) || reading == NULL ||
 		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
@@ -143,7 +143,7 @@ policy_options(Jsonb *options, AccessTable *table)
 	table->has_patients = option_bool(options, "patients");
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
-	base_url = option_text(options, "base_url");
+	base_url = policy_option_text(options, "base_url");
 	if (base_url != NULL)
 	{
 		table->base_url.data = base_url;
@@ -252,8 +252,8 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 		add_stored_key(keys, table, value, type);
 }
 
-static AccessCommand
-parse_command(const char *name, bool *check)
+AccessCommand
+policy_command_parse(const char *name, bool *check)
 {
 	*check = false;
 	if (strcmp(name, "SELECT") == 0)
@@ -304,7 +304,7 @@ policy_state(FunctionCallInfo fcinfo)
 	command = text_to_cstring(PG_GETARG_TEXT_PP(POLICY_COMMAND));
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	state = palloc0(sizeof(PolicyState));
-	state->command = parse_command(command, &state->check);
+	state->command = policy_command_parse(command, &state->check);
 	state->patients_type = get_fn_expr_argtype(fcinfo->flinfo, POLICY_PATIENTS);
 	if (!OidIsValid(state->patients_type))
 		state->patients_type = UNKNOWNOID;

@@ -41,12 +41,14 @@ extern bool policy_is_call(const char *expression);
  */
 extern void policy_options(Jsonb *options, AccessTable *table);
 
+/* A text among the options, palloc'd, or NULL. */
+extern char *policy_option_text(Jsonb *options, const char *name);
+/* SELECT, INSERT CHECK, ...; *check: of a new row, raises instead of returning false. */
+extern AccessCommand policy_command_parse(const char *name, bool *check);
+
 /* Put a patients argument (text, text[], uuid or uuid[]) into row->patients or row->members. */
 extern void policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull,
 						Oid type);
-
-/* src/policy_fold.c */
-extern void policy_fold_init(void);
 
 /* Error 42501 "insufficient scope" (RFC 6750 insufficient_scope). type may be NULL. */
 extern void policy_raise_insufficient(const char *type, const char *letters)

@@ -1,34 +1,55 @@
 /*
  * src/policy_fold.c
- *		Planner support of smart.row_policy(): what an index can answer of the decision.
+ *		Planner support of smart.row_policy(): the policy as what the session needs of it.
  *
- * When all that a session may touch lies in listed patients' compartments, the call
+ * A call of row_policy() is replaced, at plan time, by one of these forms (policy_plans.h):
  *
- *		row_policy(cmd, keys, ...)
+ *	ONE				key = smart.patient_key(..)			keys && smart.patient_keys(..)
+ *	SEVERAL			key = ANY (smart.patient_keys(..))	keys && smart.patient_keys(..)
+ *	ONE_WITHIN		key = smart.session_patient() AND row_check(..)		and likewise
+ *	SEVERAL_WITHIN	key = ANY (smart.session_patients()) AND row_check(..)
+ *	ALL				TRUE
+ *	BY_ROW			row_check(..)
  *
- * becomes, at plan time,
+ * on the left for a scalar key, on the right for an array of keys. row_check() is the same C
+ * function without planner support; keys that it can find in the resource itself are not
+ * computed for it.
  *
- *		keys && smart.session_patients()  AND  row_check(cmd, keys, ...)
+ * Why no form shows too much:
  *
- * (= ANY for a scalar key), where row_check() is the same C function without planner support.
- * Where the keys come from the resource, row_check() gets NULL for them and finds them itself
- * when it needs them: so no array is built for a row, in any session.
+ * 1. row_check() is the whole decision under the session of the moment, and false once that
+ *	  is another one than the statement started with. So a form with row_check() in it can show
+ *	  too little, never too much, whatever plan it stands in.
+ * 2. smart.patient_key() and its like are NULL, or an empty array, unless the decision under the
+ *	  session of the moment is "the rows of these patients, all of them, and nothing else", and
+ *	  the statement started under that session. A comparison with NULL lets no row pass.
+ * 3. The key of a regular row is all that the decision then asks of it. ONE and SEVERAL stand
+ *	  without row_check() only where an irregular row cannot pass: computed arrays are empty for
+ *	  what is no resource of its table's type and hold each patient of the others; other keys
+ *	  only while the table's index of irregular rows is empty.
+ *	  A key of a nondeterministic collation is compared beside row_check().
+ * 4. TRUE stands only where every regular row is allowed and the index of irregular rows is
+ *	  empty.
+ * 5. What 3 and 4 rest on is asked again when a plan starts (src/guard.c): the form of
+ *	  each call that became TRUE, under the session of the moment, and that each index is still
+ *	  empty. If not, the statement fails, and its plan is dropped. A cursor's FETCH asks again
+ *	  about each form.
+ * 6. So TRUE, and ONE and SEVERAL without row_check(), need a plan that the guard will see:
+ *	  they are made only inside our planner hook, for the query that it was called with. Where another
+ *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
  *
- * Sound: the whole decision is still there, so a plan that outlived its session can show too
- * little but never too much. Complete: in a narrow session every allowed row of a table that
- * is not shared has a key among the reached patients, for each letter: reads ask for a member
- * (members are the keys); writes ask for a subject, and subjects are members in both readings;
- * where the table stores the keys, reads and writes both ask for one of them. Only the shape
- * is folded, the ids stay a STABLE call: narrow sessions share plans.
+ * Why no form shows too little: each is made for the form that the call has under the session
+ * in force, and plans of other forms are dropped before another session can run them
+ * (src/policy_plans.c). Every row that a WITHIN session may touch has one of its patients
+ * as key: reads ask for a member, and members are the keys; writes ask for a subject, and subjects
+ * are members in both readings; where the table stores the keys, both ask for one of them.
+ * Irregular rows may have another key or none, so while there may be some,
+ * "OR NOT smart.row_is_regular(..)" stands beside a scalar key.
  *
- * A broad session (system/, or user/ with user_sees_all) must not run a folded plan. Plans
- * made under the other kind of session are dropped when the kind changes; while nobody is
- * logged in nothing is dropped, and what is planned then counts as narrow. Sessions of one
- * kind on one connection so never replan.
+ * Only the form is folded. Who the patients are is asked when the plan runs, so sessions of the
+ * same form share plans.
  */
 #include "postgres.h"
-
-#include <ctype.h>
 
 #include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
@@ -38,179 +59,336 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/supportnodes.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/plancache.h"
 #include "utils/syscache.h"
-#include "utils/uuid.h"
 
 #include "compat.h"
 #include "guard.h"
 #include "policy.h"
+#include "policy_plans.h"
+#include "policy_regular.h"
 #include "session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy_support);
-PG_FUNCTION_INFO_V1(smart_session_patients);
-PG_FUNCTION_INFO_V1(smart_session_patient_references);
-PG_FUNCTION_INFO_V1(smart_session_patient_uuids);
 
 /* pg_operator.dat: uuid = uuid has no symbol of its own in all versions. */
 #define UUID_EQUAL_OPERATOR 2972
 
-/* Kinds of session that plans were made under since they were last dropped. */
-static bool narrow_plans = false;
-static bool broad_plans = false;
-
-static void
-session_changed(const Session *session)
+/* The keys of a call, and the names of the functions that they are compared with. */
+typedef struct Keys
 {
-	if (session == NULL)
-		return;
-	if (session->broad ? narrow_plans : broad_plans)
-	{
-		ResetPlanCache();
-		narrow_plans = false;
-		broad_plans = false;
-	}
-}
+	Expr *expr;	  /* NULL: no form that an index can answer */
+	Oid type;	  /* TEXTOID or UUIDOID */
+	bool array;	  /* keys && .. */
+	bool exact;	  /* bytes are compared: a deterministic collation */
+	bool stored;  /* by the table, else computed from the resource */
+	bool spelled; /* array, or all regular rows spell their key in the same way */
+	bool known;	  /* stored, or as smart.row_patients() and row_patient() find them in the row */
+	const char *session_patient;
+	const char *session_patients;
+	const char *patient_key;
+	const char *patient_keys;
+} Keys;
 
-void
-policy_fold_init(void)
-{
-	session_on_change(session_changed);
-}
-
-/* A function of schema smart without arguments, or with the arguments of row_policy(). */
+/* A function of schema smart, by its argument types. */
 static Oid
-function_beside(Oid row_policy, const char *name, int nargs, const Oid *argtypes)
+function_beside(FuncExpr *call, const char *name, int nargs, const Oid *argtypes)
 {
-	oidvector *types = buildoidvector(argtypes, nargs);
-
 	return GetSysCacheOid3(PROCNAMEARGSNSP,
 						   Anum_pg_proc_oid,
 						   CStringGetDatum(name),
-						   PointerGetDatum(types),
-						   ObjectIdGetDatum(get_func_namespace(row_policy)));
+						   PointerGetDatum(buildoidvector(argtypes, nargs)),
+						   ObjectIdGetDatum(get_func_namespace(call->funcid)));
 }
 
-/* keys && f() or key = ANY (f()); NULL for a type that has no such form. */
-static Expr *
-index_condition(Oid row_policy, Expr *keys, bool stored)
+/* smart.row_patients() or row_patient() of the same row that the policy is asked about? */
+static bool
+is_computed(FuncExpr *call, FuncExpr *keys)
 {
-	Oid type = exprType((Node *) keys);
-	Oid element = get_element_type(type);
-	Oid base = OidIsValid(element) ? element : type;
-	Oid array = base == UUIDOID ? UUIDARRAYOID : TEXTARRAYOID;
-	const char *name = base == UUIDOID ? "session_patient_uuids"
-					   : stored		   ? "session_patient_references"
-									   : "session_patients";
-	Oid function = function_beside(row_policy, name, 0, NULL);
-	Expr *values;
+	static const int args[] = {POLICY_RESOURCE, POLICY_TYPE, POLICY_ID};
+	const char *name;
 
-	if (base == VARCHAROID)
+	if (!IsA(keys, FuncExpr) || list_length(keys->args) < (int) lengthof(args) ||
+		get_func_namespace(keys->funcid) != get_func_namespace(call->funcid))
+		return false;
+	name = get_func_name(keys->funcid);
+	if (strcmp(name, "row_patients") != 0 && strcmp(name, "row_patient") != 0)
+		return false;
+	for (size_t i = 0; i < lengthof(args); i++)
+		if (!equal(list_nth(keys->args, i), list_nth(call->args, args[i])))
+			return false;
+	return true;
+}
+
+static void
+describe_keys(FuncExpr *call, const AccessTable *table, Keys *keys)
+{
+	Expr *expr = copyObject(list_nth(call->args, POLICY_PATIENTS));
+	Jsonb *options = DatumGetJsonbP(((Const *) list_nth(call->args, POLICY_OPTIONS))->constvalue);
+	Oid type = exprType((Node *) expr);
+	Oid element = get_element_type(type);
+	Oid collation;
+	const char *form = NULL;
+	bool references = false;
+
+	memset(keys, 0, sizeof(*keys));
+	keys->stored = table->has_patients;
+	keys->known = keys->stored || is_computed(call, (FuncExpr *) expr);
+	keys->array = OidIsValid(element);
+	keys->type = keys->array ? element : type;
+	if (keys->type == VARCHAROID)
 	{
 		/* binary compatible; indexes on the column itself still match */
-		base = TEXTOID;
-		keys = (Expr *) makeRelabelType(keys,
-										OidIsValid(element) ? TEXTARRAYOID : TEXTOID,
+		keys->type = TEXTOID;
+		expr = (Expr *) makeRelabelType(expr,
+										keys->array ? TEXTARRAYOID : TEXTOID,
 										-1,
-										exprCollation((Node *) keys),
+										exprCollation((Node *) expr),
 										COERCE_IMPLICIT_CAST);
 	}
-	if (!OidIsValid(function) || (base != UUIDOID && base != TEXTOID))
-		return NULL;
-	values =
-		(Expr *) makeFuncExpr(function, array, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL);
-	if (OidIsValid(element))
+	if (keys->type != TEXTOID && keys->type != UUIDOID)
+		return;
+	collation = exprCollation((Node *) expr);
+	keys->exact =
+		keys->type == UUIDOID || !OidIsValid(collation) || get_collation_isdeterministic(collation);
+	if (keys->stored && keys->type == TEXTOID)
 	{
-		/* an index is matched by collation too: that of the id column may be in the keys' */
-		Oid collation = exprCollation((Node *) keys);
-
-		if (base != UUIDOID && !OidIsValid(collation))
-			collation = DEFAULT_COLLATION_OID;
-		return make_opclause(
-			OID_ARRAY_OVERLAP_OP, BOOLOID, false, keys, values, InvalidOid, collation);
+		form = policy_option_text(options, "patients_form");
+		references = form == NULL || strcmp(form, "reference") == 0;
+	}
+	keys->spelled = keys->array || keys->type == UUIDOID || !keys->stored || form != NULL;
+	if (keys->type == UUIDOID)
+	{
+		keys->session_patient = "session_patient_uuid";
+		keys->session_patients = "session_patient_uuids";
+		keys->patient_key = "patient_uuid";
+		keys->patient_keys = "patient_uuids";
+	}
+	else if (references || (keys->stored && keys->array))
+	{
+		keys->session_patient = "session_patient_reference";
+		keys->session_patients = "session_patient_references";
+		keys->patient_key = "patient_reference";
+		keys->patient_keys = "patient_references";
 	}
 	else
 	{
-		ScalarArrayOpExpr *any = makeNode(ScalarArrayOpExpr);
-
-		any->opno = base == UUIDOID ? UUID_EQUAL_OPERATOR : TextEqualOperator;
-		any->opfuncid = base == UUIDOID ? F_UUID_EQ : F_TEXTEQ;
-		any->useOr = true;
-		any->inputcollid = base == UUIDOID ? InvalidOid : exprCollation((Node *) keys);
-		any->args = list_make2(keys, values);
-		any->location = -1;
-		if (base != UUIDOID && !OidIsValid(any->inputcollid))
-			any->inputcollid = DEFAULT_COLLATION_OID;
-		return (Expr *) any;
+		keys->session_patient = "session_patient";
+		/* beside irregular rows of the other spelling it does no harm */
+		keys->session_patients = "session_patients";
+		keys->patient_key = "patient_key";
+		keys->patient_keys = "patient_keys";
 	}
+	keys->expr = expr;
 }
 
-/*
- * Is the call one whose rows all have a key among a narrow session's patients? *stored: the
- * table stores the keys; true also when the call cannot be read.
- */
-static bool
-foldable(FuncExpr *call, bool *stored)
+/* key = value, key = ANY (values) or keys && values. */
+static Expr *
+compare(const Keys *keys, Expr *value, bool several)
 {
-	Const *command = (Const *) list_nth(call->args, POLICY_COMMAND);
-	Const *options = (Const *) list_nth(call->args, POLICY_OPTIONS);
-	AccessTable table;
-	char *name;
+	/* an index is matched by collation too: that of the id column may be in the keys' */
+	Oid collation = exprCollation((Node *) keys->expr);
+	Expr *expr = copyObject(keys->expr);
 
-	*stored = true;
+	if (keys->type == UUIDOID)
+		collation = InvalidOid;
+	else if (!OidIsValid(collation))
+		collation = DEFAULT_COLLATION_OID;
+	if (keys->array)
+		return make_opclause(
+			OID_ARRAY_OVERLAP_OP, BOOLOID, false, expr, value, InvalidOid, collation);
+	if (several)
+	{
+		ScalarArrayOpExpr *any = makeNode(ScalarArrayOpExpr);
+
+		any->opno = keys->type == UUIDOID ? UUID_EQUAL_OPERATOR : TextEqualOperator;
+		any->opfuncid = keys->type == UUIDOID ? F_UUID_EQ : F_TEXTEQ;
+		any->useOr = true;
+		any->inputcollid = collation;
+		any->args = list_make2(expr, value);
+		any->location = -1;
+		return (Expr *) any;
+	}
+	return make_opclause(keys->type == UUIDOID ? UUID_EQUAL_OPERATOR : TextEqualOperator,
+						 BOOLOID,
+						 false,
+						 expr,
+						 value,
+						 InvalidOid,
+						 collation);
+}
+
+static Oid
+value_type(const Keys *keys, bool array)
+{
+	if (array)
+		return keys->type == UUIDOID ? UUIDARRAYOID : TEXTARRAYOID;
+	return keys->type;
+}
+
+/* The keys against whoever the session reaches; NULL when that cannot be said. */
+static Expr *
+compare_session(FuncExpr *call, const Keys *keys, bool several)
+{
+	bool array = several || keys->array;
+	Oid function =
+		function_beside(call, array ? keys->session_patients : keys->session_patient, 0, NULL);
+	Oid type = value_type(keys, array);
+
+	if (!OidIsValid(function))
+		return NULL;
+	return compare(
+		keys,
+		(Expr *) makeFuncExpr(function, type, NIL, InvalidOid, InvalidOid, COERCE_EXPLICIT_CALL),
+		several);
+}
+
+/* The keys against the patients of the decision, which check themselves. */
+static Expr *
+compare_checked(FuncExpr *call, const Keys *keys, bool several)
+{
+	static const Oid argtypes[] = {TEXTOID, TEXTOID, JSONBOID};
+	bool array = several || keys->array;
+	Oid function =
+		function_beside(call, array ? keys->patient_keys : keys->patient_key, 3, argtypes);
+	Oid type = value_type(keys, array);
+	Node *resource_type = list_nth(call->args, POLICY_TYPE);
+	List *args;
+
+	if (!OidIsValid(function))
+		return NULL;
+	if (!IsA(resource_type, Const))
+		resource_type = (Node *) makeNullConst(TEXTOID, -1, DEFAULT_COLLATION_OID);
+	args = list_make3(copyObject(list_nth(call->args, POLICY_COMMAND)),
+					  copyObject(resource_type),
+					  copyObject(list_nth(call->args, POLICY_OPTIONS)));
+	return compare(keys,
+				   (Expr *) makeFuncExpr(function,
+										 type,
+										 args,
+										 type == TEXTOID ? DEFAULT_COLLATION_OID : InvalidOid,
+										 DEFAULT_COLLATION_OID,
+										 COERCE_EXPLICIT_CALL),
+				   several);
+}
+
+static FuncExpr *
+row_check(FuncExpr *call, Oid function, bool stored)
+{
+	FuncExpr *check = copyObject(call);
+
+	check->funcid = function;
+	/* keys that row_check() can find in the resource are not worth an array a row */
+	if (!stored)
+		lfirst(list_nth_cell(check->args, POLICY_PATIENTS)) =
+			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
+	return check;
+}
+
+/* The number of the call, or 0 when it cannot be folded: a check, an expression for a constant. */
+static PolicyCall
+find_call(FuncExpr *call)
+{
+	Const *command = list_nth(call->args, POLICY_COMMAND);
+	Const *type = list_nth(call->args, POLICY_TYPE);
+	Const *options = list_nth(call->args, POLICY_OPTIONS);
+
 	if (!IsA(command, Const) || command->constisnull || !IsA(options, Const) ||
-		options->constisnull)
-		return false;
-	policy_options(DatumGetJsonbP(options->constvalue), &table);
-	*stored = table.has_patients;
-	name = TextDatumGetCString(command->constvalue);
-	if (strcmp(name, "SELECT") != 0 && strcmp(name, "UPDATE") != 0 && strcmp(name, "DELETE") != 0)
-		return false;
-	return table.shared == SHARED_NO;
+		options->constisnull || (IsA(type, Const) && type->constisnull))
+		return 0;
+	return policy_call_find(DatumGetTextPP(command->constvalue),
+							IsA(type, Const) ? DatumGetTextPP(type->constvalue) : NULL,
+							DatumGetJsonbP(options->constvalue));
 }
 
 static Node *
 simplify(SupportRequestSimplify *request)
 {
 	FuncExpr *call = request->fcall;
-	const Session *session = session_current();
 	Oid argtypes[POLICY_N_ARGS] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
-	Oid row_check;
-	bool narrow;
-	bool stored;
-	Expr *condition;
-	FuncExpr *rest;
+	PolicyCall number;
+	PolicyForm form;
+	Oid check_function;
+	Keys keys;
+	List *indexes;
+	Expr *is_regular;
+	Expr *condition = NULL;
+	bool regular;
+	bool guarded;
+	int levels;
 
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
 	guard_note_policy();
-	row_check = function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
-	if (!OidIsValid(row_check))
+	check_function = function_beside(call, "row_check", POLICY_N_ARGS, argtypes);
+	if (!OidIsValid(check_function))
 		return NULL;
-	narrow = foldable(call, &stored);
-	rest = copyObject(call);
-	rest->funcid = row_check;
-	/* keys that row_check() can find in the resource are not worth an array a row */
-	if (!stored)
-		lfirst(list_nth_cell(rest->args, POLICY_PATIENTS)) =
-			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
-	if (session != NULL && session->broad)
+	number = find_call(call);
+	if (number == 0)
+		return (Node *) row_check(call, check_function, true);
+
+	describe_keys(call, policy_call_table(number), &keys);
+	form = policy_call_form(number, session_current(), &levels);
+	guarded = guard_is_planning_query(request->root);
+	if (form == POLICY_BY_ROW)
 	{
-		broad_plans = true;
-		return (Node *) rest;
+		guard_note_form(number, form);
+		return (Node *) row_check(call, check_function, keys.stored);
 	}
-	if (!narrow)
-		return (Node *) rest;
-	condition =
-		index_condition(call->funcid, copyObject(list_nth(call->args, POLICY_PATIENTS)), stored);
+	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes, &is_regular);
+
+	if (form == POLICY_ALL)
+	{
+		if (guarded && regular)
+		{
+			guard_note_form(number, POLICY_ALL);
+			guard_note_regular(indexes);
+			return makeBoolConst(true, false);
+		}
+		form = POLICY_ALL_BY_ROW;
+	}
+	else if (keys.expr != NULL)
+	{
+		bool several = !keys.array && (form == POLICY_SEVERAL || form == POLICY_SEVERAL_WITHIN);
+		bool whole = form == POLICY_ONE || form == POLICY_SEVERAL;
+
+		if (whole && guarded && keys.exact && keys.spelled && keys.known &&
+			(regular || (keys.array && !keys.stored)))
+		{
+			condition = compare_checked(call, &keys, several);
+			if (condition != NULL)
+			{
+				guard_note_form(number, form);
+				if (!keys.array || keys.stored)
+					guard_note_regular(indexes);
+				return (Node *) condition;
+			}
+		}
+		if (keys.array || (regular && keys.spelled))
+			condition = compare_session(call, &keys, several);
+		if (condition != NULL && !keys.array)
+			guard_note_regular(indexes);
+		if (condition == NULL)
+		{
+			/* both spellings; or the rows that have no key in the index, too */
+			if (keys.stored && keys.type == TEXTOID)
+				keys.session_patients = "session_patient_references";
+			if (keys.stored || is_regular != NULL)
+				condition = compare_session(call, &keys, true);
+			if (condition != NULL && !keys.stored)
+				condition = makeBoolExpr(
+					OR_EXPR,
+					list_make2(condition, makeBoolExpr(NOT_EXPR, list_make1(is_regular), -1)),
+					-1);
+		}
+	}
+	guard_note_form(number, form);
 	if (condition == NULL)
-		return (Node *) rest;
-	narrow_plans = true;
-	return (Node *) makeBoolExpr(AND_EXPR, list_make2(condition, rest), -1);
+		return (Node *) row_check(call, check_function, keys.stored);
+	return (Node *) makeBoolExpr(
+		AND_EXPR, list_make2(condition, row_check(call, check_function, keys.stored)), -1);
 }
 
 Datum
@@ -221,82 +399,4 @@ smart_row_policy_support(PG_FUNCTION_ARGS)
 	if (IsA(request, SupportRequestSimplify))
 		PG_RETURN_POINTER(simplify((SupportRequestSimplify *) request));
 	PG_RETURN_POINTER(NULL);
-}
-
-/* Append the texts of a list as elements; each also as a reference when asked. */
-static int
-append_patients(const Session *session, SessionTexts texts, Datum *elements, int n, bool references)
-{
-	const char *id = session_texts_first(session, texts);
-
-	for (int i = 0; i < texts.n; i++, id = session_texts_next(id))
-	{
-		elements[n++] = CStringGetTextDatum(id);
-		if (references)
-			elements[n++] = CStringGetTextDatum(psprintf("Patient/%s", id));
-	}
-	return n;
-}
-
-/* All patients that patient/ or user/ scopes reach; empty without a session. */
-static Datum
-reached(bool references)
-{
-	const Session *session = session_current();
-	Datum *elements;
-	int n = 0;
-
-	if (session == NULL)
-		return PointerGetDatum(construct_empty_array(TEXTOID));
-	elements = palloc(sizeof(Datum) * (2 * (session->patients.n + session->user_patients.n) + 1));
-	n = append_patients(session, session->patients, elements, n, references);
-	n = append_patients(session, session->user_patients, elements, n, references);
-	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-Datum
-smart_session_patients(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_DATUM(reached(false));
-}
-
-Datum
-smart_session_patient_references(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_DATUM(reached(true));
-}
-
-/* Hyphenated uuids among them: the decision compares uuid keys in that form. */
-static int
-append_uuids(const Session *session, SessionTexts texts, Datum *elements, int n)
-{
-	const char *id = session_texts_first(session, texts);
-
-	for (int i = 0; i < texts.n; i++, id = session_texts_next(id))
-	{
-		bool is_uuid = strlen(id) == 36;
-
-		for (int c = 0; c < 36 && is_uuid; c++)
-			is_uuid = (c == 8 || c == 13 || c == 18 || c == 23)
-						  ? id[c] == '-'
-						  : isxdigit((unsigned char) id[c]) != 0;
-		if (is_uuid)
-			elements[n++] = DirectFunctionCall1(uuid_in, CStringGetDatum(id));
-	}
-	return n;
-}
-
-Datum
-smart_session_patient_uuids(PG_FUNCTION_ARGS)
-{
-	const Session *session = session_current();
-	Datum *elements;
-	int n = 0;
-
-	if (session == NULL)
-		PG_RETURN_ARRAYTYPE_P(construct_empty_array(UUIDOID));
-	elements = palloc(sizeof(Datum) * (session->patients.n + session->user_patients.n + 1));
-	n = append_uuids(session, session->patients, elements, n);
-	n = append_uuids(session, session->user_patients, elements, n);
-	PG_RETURN_ARRAYTYPE_P(construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR));
 }

@@ -33,6 +33,7 @@
 /* smart_fhir.session: set by smart.login() alone; empty means nobody is logged in. */
 static char *guc_session = NULL;
 
+static void (*on_prepare)(Session *session) = NULL;
 static void (*on_change)(const Session *session) = NULL;
 static const Session *assigned = NULL; /* what the setting holds, dead or alive */
 static const Session *offered = NULL;  /* non-NULL only inside session_set() */
@@ -153,8 +154,7 @@ session_assign_hook(const char *newval, void *extra)
 {
 	assigned = extra;
 	epoch++;
-	if (on_change != NULL)
-		on_change(session_current());
+	session_announce();
 }
 
 static const char *
@@ -180,9 +180,17 @@ session_init(void)
 }
 
 void
-session_on_change(void (*callback)(const Session *session))
+session_on_change(void (*prepare)(Session *session), void (*change)(const Session *session))
 {
-	on_change = callback;
+	on_prepare = prepare;
+	on_change = change;
+}
+
+void
+session_announce(void)
+{
+	if (on_change != NULL)
+		on_change(session_current());
 }
 
 const Session *
@@ -236,6 +244,8 @@ session_set(Session *session, bool local)
 	char *text;
 
 	Assert(session->generation > session_floor);
+	if (on_prepare != NULL)
+		on_prepare(session);
 	text = session_encode(session);
 	offered = session;
 	PG_TRY();
@@ -261,6 +271,7 @@ void
 session_end(void)
 {
 	(void) session_raise_floor();
+	session_announce();
 	session_clear_dead_value();
 }
 

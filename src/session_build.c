@@ -67,6 +67,8 @@ call_context_function(const char *name, Datum argument)
 	volatile bool failed = false;
 	List *volatile ids = NIL;
 
+	/* its queries run under nobody, until the login is through */
+	session_announce();
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();
@@ -303,9 +305,6 @@ session_build(const SessionSource *source)
 				call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims));
 	}
 	head.reach[SCOPE_LEVEL_SYSTEM] = REACH_ALL;
-	for (int level = 0; level < 3; level++)
-		if (head.reach[level] == REACH_ALL && (scope_levels & (1 << level)))
-			head.broad = true;
 
 	initStringInfo(&buf);
 	appendBinaryStringInfo(&buf, (char *) &head, sizeof(head));

@@ -12,7 +12,7 @@
 #include "guard.h"
 #include "issuer.h"
 #include "log_mask.h"
-#include "policy.h"
+#include "policy_plans.h"
 #include "session.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
@@ -30,7 +30,7 @@ _PG_init(void)
 	session_cache_init();
 	issuer_init();
 	access_init();
-	policy_fold_init();
+	policy_plans_init();
 	guard_init();
 	log_mask_init();
 	MarkGUCPrefixReserved("smart_fhir");

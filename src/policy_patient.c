@@ -1,0 +1,269 @@
+/*
+ * src/policy_patient.c
+ *		The session's patients as values that folded policies compare keys with.
+ *
+ * Two sorts. smart.session_patients() and its like give whoever the session reaches; they stand
+ * beside smart.row_check(), which decides. smart.patient_key() and its like stand alone, so they
+ * check themselves: they are NULL unless the decision for that command and table is, at this
+ * moment, "these patients' rows, all of them, and nothing else", under the session that the
+ * statement started with. A plan that outlived its session so shows too little, never too much.
+ *
+ * Knows the decision by its shape; no rows, no plans.
+ */
+#include "postgres.h"
+
+#include <ctype.h>
+
+#include "access/parallel.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/uuid.h"
+
+#include "compat.h"
+#include "guard.h"
+#include "policy_plans.h"
+#include "session.h"
+
+PG_FUNCTION_INFO_V1(smart_session_patients);
+PG_FUNCTION_INFO_V1(smart_session_patient_references);
+PG_FUNCTION_INFO_V1(smart_session_patient_uuids);
+PG_FUNCTION_INFO_V1(smart_session_patient);
+PG_FUNCTION_INFO_V1(smart_session_patient_reference);
+PG_FUNCTION_INFO_V1(smart_session_patient_uuid);
+PG_FUNCTION_INFO_V1(smart_patient_key);
+PG_FUNCTION_INFO_V1(smart_patient_reference);
+PG_FUNCTION_INFO_V1(smart_patient_uuid);
+PG_FUNCTION_INFO_V1(smart_patient_keys);
+PG_FUNCTION_INFO_V1(smart_patient_references);
+PG_FUNCTION_INFO_V1(smart_patient_uuids);
+
+/* How tables spell a patient. */
+typedef enum Spelling
+{
+	SPELLING_ID,
+	SPELLING_REFERENCE, /* Patient/<id>; in an array the id as well */
+	SPELLING_UUID
+} Spelling;
+
+/* Hyphenated, as the decision compares uuid keys. */
+static bool
+is_uuid(const char *id)
+{
+	if (strlen(id) != 36)
+		return false;
+	for (int i = 0; i < 36; i++)
+		if ((i == 8 || i == 13 || i == 18 || i == 23) ? id[i] != '-'
+													  : !isxdigit((unsigned char) id[i]))
+			return false;
+	return true;
+}
+
+static int
+append(const Session *session, SessionTexts texts, Spelling spelling, Datum *elements, int n)
+{
+	const char *id = session_texts_first(session, texts);
+
+	for (int i = 0; i < texts.n; i++, id = session_texts_next(id))
+	{
+		if (spelling != SPELLING_UUID)
+			elements[n++] = CStringGetTextDatum(id);
+		else if (is_uuid(id))
+			elements[n++] = DirectFunctionCall1(uuid_in, CStringGetDatum(id));
+		if (spelling == SPELLING_REFERENCE)
+			elements[n++] = CStringGetTextDatum(psprintf("Patient/%s", id));
+	}
+	return n;
+}
+
+/* The patients of some levels as an array; empty without a session. */
+static ArrayType *
+patients_array(const Session *session, int levels, Spelling spelling)
+{
+	Oid type = spelling == SPELLING_UUID ? UUIDOID : TEXTOID;
+	Datum *elements;
+	int n = 0;
+
+	if (session == NULL)
+		return construct_empty_array(type);
+	elements = palloc(sizeof(Datum) * (2 * (session->patients.n + session->user_patients.n) + 1));
+	if (levels & (1 << SCOPE_LEVEL_PATIENT))
+		n = append(session, session->patients, spelling, elements, n);
+	if (levels & (1 << SCOPE_LEVEL_USER))
+		n = append(session, session->user_patients, spelling, elements, n);
+	return type == UUIDOID ? construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)
+						   : construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT);
+}
+
+/* The patient of some levels, when there is just one; *isnull otherwise. */
+static Datum
+patient_value(const Session *session, int levels, Spelling spelling, bool *isnull)
+{
+	const char *id = NULL;
+
+	*isnull = session == NULL || access_count_patients(session, levels, &id) != 1 ||
+			  (spelling == SPELLING_UUID && !is_uuid(id));
+	if (*isnull)
+		return (Datum) 0;
+	if (spelling == SPELLING_UUID)
+		return DirectFunctionCall1(uuid_in, CStringGetDatum(id));
+	return CStringGetTextDatum(spelling == SPELLING_REFERENCE ? psprintf("Patient/%s", id) : id);
+}
+
+/* ---- whoever the session reaches ---- */
+
+Datum
+smart_session_patients(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(
+		patients_array(session_current(), ACCESS_LEVELS_OF_PATIENTS, SPELLING_ID));
+}
+
+Datum
+smart_session_patient_references(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(
+		patients_array(session_current(), ACCESS_LEVELS_OF_PATIENTS, SPELLING_REFERENCE));
+}
+
+Datum
+smart_session_patient_uuids(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(
+		patients_array(session_current(), ACCESS_LEVELS_OF_PATIENTS, SPELLING_UUID));
+}
+
+static Datum
+session_patient(FunctionCallInfo fcinfo, Spelling spelling)
+{
+	return patient_value(session_current(), ACCESS_LEVELS_OF_PATIENTS, spelling, &fcinfo->isnull);
+}
+
+Datum
+smart_session_patient(PG_FUNCTION_ARGS)
+{
+	return session_patient(fcinfo, SPELLING_ID);
+}
+
+Datum
+smart_session_patient_reference(PG_FUNCTION_ARGS)
+{
+	return session_patient(fcinfo, SPELLING_REFERENCE);
+}
+
+Datum
+smart_session_patient_uuid(PG_FUNCTION_ARGS)
+{
+	return session_patient(fcinfo, SPELLING_UUID);
+}
+
+/* ---- those whose rows the decision gives, and nothing else ---- */
+
+/* Kept in fn_extra: the value is the same until the session or the statement is another. */
+typedef struct PatientState
+{
+	PolicyCall call;
+	MemoryContext context; /* of the value alone */
+	uint64 epoch;
+	uint64 statement; /* generation that the statement started under, plus one */
+	Datum value;
+	bool isnull;
+} PatientState;
+
+/*
+ * Generation that the running statement started under, plus one. 0: no statement of ours runs
+ * and none is planned, so that nothing may be shown.
+ */
+static uint64
+statement_started_under(void)
+{
+	uint64 generation;
+
+	if (guard_statement_generation(&generation))
+		return generation + 1;
+	/* for an estimate, or in a worker, whose session cannot change */
+	return guard_is_planning() || IsParallelWorker() ? session_generation() + 1 : 0;
+}
+
+static Datum
+checked(FunctionCallInfo fcinfo, Spelling spelling, bool several)
+{
+	PatientState *state = fcinfo->flinfo->fn_extra;
+	const Session *session = session_current();
+	uint64 statement = statement_started_under();
+	int levels;
+
+	if (state == NULL)
+	{
+		PolicyCall call;
+
+		if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+			PG_RETURN_NULL();
+		call = policy_call_find(PG_GETARG_TEXT_PP(0),
+								PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+								PG_GETARG_JSONB_P(2));
+		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(PatientState));
+		state->call = call;
+		state->context = AllocSetContextCreate(
+			fcinfo->flinfo->fn_mcxt, "smart_fhir patients", ALLOCSET_SMALL_SIZES);
+		fcinfo->flinfo->fn_extra = state;
+	}
+	if (state->epoch != session_epoch() || state->statement != statement)
+	{
+		PolicyForm form = policy_call_form(state->call, session, &levels);
+		MemoryContext old;
+
+		state->epoch = 0;
+		MemoryContextReset(state->context);
+		old = MemoryContextSwitchTo(state->context);
+		state->isnull = session == NULL || statement != session_generation() + 1 ||
+						(form != POLICY_ONE && (form != POLICY_SEVERAL || !several));
+		if (!state->isnull && several)
+			state->value = PointerGetDatum(patients_array(session, levels, spelling));
+		else if (!state->isnull)
+			state->value = patient_value(session, levels, spelling, &state->isnull);
+		MemoryContextSwitchTo(old);
+		state->epoch = session_epoch();
+		state->statement = statement;
+	}
+	fcinfo->isnull = state->isnull;
+	return state->isnull ? (Datum) 0 : state->value;
+}
+
+Datum
+smart_patient_key(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_ID, false);
+}
+
+Datum
+smart_patient_reference(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_REFERENCE, false);
+}
+
+Datum
+smart_patient_uuid(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_UUID, false);
+}
+
+Datum
+smart_patient_keys(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_ID, true);
+}
+
+Datum
+smart_patient_references(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_REFERENCE, true);
+}
+
+Datum
+smart_patient_uuids(PG_FUNCTION_ARGS)
+{
+	return checked(fcinfo, SPELLING_UUID, true);
+}

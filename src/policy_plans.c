@@ -1,0 +1,425 @@
+/*
+ * src/policy_plans.c
+ *		Which form each policy call has under which session, and the dropping of plans.
+ *
+ * A backend meets few calls (four a table) and few kinds of session: tokens of one application
+ * differ by their patient, not by what they may do. So calls are numbered, sessions are reduced
+ * to their kind, which is all of a session that a form can depend on, compared byte by byte,
+ * and a kind keeps the form of each call.
+ *
+ * A plan carries a PlanInvalItem {PROCOID, value} for each folded call, the value being of the
+ * call and the form. When a session comes into force in which a call has another form than it
+ * has in plans, CallSyscacheCallbacks(PROCOID, value) drops just those. An all-rows form also
+ * goes when its session ends. The others show nothing when nobody is logged in, and stay: one
+ * patient's requests after another's never replan.
+ *
+ * This runs in an assign hook, also while a transaction aborts. So forms are computed before,
+ * when a session is prepared; a form that is not known there counts as another one.
+ *
+ * Knows nothing of rows, indexes or the planner.
+ */
+#include "postgres.h"
+
+#include "access/parallel.h"
+#include "access/xact.h"
+#include "common/hashfn.h"
+#include "common/pg_prng.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "policy.h"
+#include "policy_plans.h"
+
+/* Four a table; a backend that meets more starts again from nothing. */
+#define MAX_CALLS 1024
+#define MAX_KINDS 64
+/* Longer ones (scopes of many kilobytes) have no kind: their forms are computed each time. */
+#define MAX_KIND_BYTES 8192
+/* From so many forms on, dropping all plans is cheaper than looking for each. */
+#define MAX_DROPS 32
+#define UNKNOWN 0xFF
+
+typedef struct Call
+{
+	MemoryContext context;
+	uint32 hash;
+	int len;
+	char *bytes; /* command, type and options, to compare */
+	AccessCommand command;
+	bool folds; /* checks of new rows do not: they raise an error */
+	int type;	/* -1: many */
+	bool known_type;
+	AccessTable table;
+	uint8 planned; /* bits 1 << PolicyForm: plans may have been made in it */
+} Call;
+
+typedef struct Kind
+{
+	uint32 id; /* number * MAX_KINDS + slot; 0: empty */
+	uint32 hash;
+	int len;
+	char *bytes;
+	uint64 last_used;
+	uint8 forms[MAX_CALLS]; /* form | levels << 4; UNKNOWN until computed */
+} Kind;
+
+static MemoryContext plans_context = NULL;
+static Call *calls[MAX_CALLS];
+static int n_calls = 0;
+static uint32 first_call = 1; /* the number of calls[0] */
+static Kind *kinds[MAX_KINDS];
+static uint32 last_kind = 0;
+static uint64 use_counter = 0;
+static uint32 seed = 0;
+
+static MemoryContext
+context(void)
+{
+	if (plans_context == NULL)
+	{
+		plans_context =
+			AllocSetContextCreate(TopMemoryContext, "smart_fhir plans", ALLOCSET_SMALL_SIZES);
+		seed = pg_prng_uint32(&pg_global_prng_state);
+	}
+	return plans_context;
+}
+
+static Call *
+call_of(PolicyCall number)
+{
+	return number >= first_call && number - first_call < (uint32) n_calls
+			   ? calls[number - first_call]
+			   : NULL;
+}
+
+/* Of a call and a form; PROCOID items of functions may share it, at the cost of a new plan. */
+static uint32
+plan_value(PolicyCall number, PolicyForm form)
+{
+	uint32 value = hash_combine(seed, hash_bytes_uint32(number * POLICY_N_FORMS + form));
+
+	return value == 0 ? 1 : value;
+}
+
+static void
+drop_form(PolicyCall number, PolicyForm form)
+{
+	CallSyscacheCallbacks(PROCOID, plan_value(number, form));
+}
+
+/* Numbers go on, so that plans of before are never taken for others. */
+static void
+start_again(void)
+{
+	for (int i = 0; i < n_calls; i++)
+		MemoryContextDelete(calls[i]->context);
+	first_call += n_calls;
+	n_calls = 0;
+	for (int i = 0; i < MAX_KINDS; i++)
+		if (kinds[i] != NULL)
+			memset(kinds[i]->forms, UNKNOWN, sizeof(kinds[i]->forms));
+	ResetPlanCache();
+}
+
+PolicyCall
+policy_call_find(text *command, text *type, Jsonb *options)
+{
+	StringInfoData key;
+	char *command_name = text_to_cstring(command);
+	MemoryContext own;
+	MemoryContext old;
+	Call *call;
+	uint32 hash;
+	bool check;
+
+	initStringInfo(&key);
+	appendBinaryStringInfo(&key, command_name, strlen(command_name) + 1);
+	if (type != NULL)
+		appendBinaryStringInfo(&key, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+	appendStringInfoChar(&key, '\0');
+	appendStringInfoChar(&key, type == NULL ? 'n' : 't');
+	appendBinaryStringInfo(&key, (char *) options, VARSIZE(options));
+	hash = hash_bytes((unsigned char *) key.data, key.len);
+	for (int i = 0; i < n_calls; i++)
+	{
+		if (calls[i]->hash == hash && calls[i]->len == key.len &&
+			memcmp(calls[i]->bytes, key.data, key.len) == 0)
+		{
+			pfree(key.data);
+			return first_call + i;
+		}
+	}
+
+	/* whole before it is entered */
+	own = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir call", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(own);
+	call = palloc0(sizeof(Call));
+	call->context = own;
+	call->hash = hash;
+	call->len = key.len;
+	call->bytes = palloc(key.len);
+	memcpy(call->bytes, key.data, key.len);
+	call->command = policy_command_parse(command_name, &check);
+	call->folds = !check;
+	policy_options(options, &call->table);
+	call->type =
+		type == NULL
+			? -1
+			: fhir_type_lookup(call->table.version, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
+	call->known_type = type == NULL || call->type >= 0;
+	MemoryContextSwitchTo(old);
+	if (n_calls == MAX_CALLS)
+		start_again();
+	MemoryContextSetParent(own, context());
+	calls[n_calls] = call;
+	return first_call + n_calls++;
+}
+
+const AccessTable *
+policy_call_table(PolicyCall number)
+{
+	Call *call = call_of(number);
+
+	return call == NULL ? NULL : &call->table;
+}
+
+/* The session's kind, when it has one that is still remembered. */
+static Kind *
+kind_of(const Session *session)
+{
+	Kind *kind = session->kind == 0 ? NULL : kinds[session->kind % MAX_KINDS];
+
+	/* the leader's numbers mean nothing in a worker */
+	if (kind == NULL || kind->id != session->kind || IsParallelWorker())
+		return NULL;
+	return kind;
+}
+
+static uint8
+compute(const Call *call, const Session *session)
+{
+	AccessShape shape;
+	PolicyForm form = POLICY_BY_ROW;
+	const char *only;
+	bool several;
+
+	/* the policy of a type that does not exist lets nothing pass */
+	if (!call->known_type)
+		return POLICY_ONE;
+	shape = access_shape(session, &call->table, call->type, call->command);
+	several = access_count_patients(session, shape.levels, &only) > 1;
+	switch (shape.kind)
+	{
+		case ACCESS_SHAPE_BY_ROW:
+			form = POLICY_BY_ROW;
+			break;
+		case ACCESS_SHAPE_NOTHING:
+			form = POLICY_ONE;
+			break;
+		case ACCESS_SHAPE_PATIENTS:
+			form = several ? POLICY_SEVERAL : POLICY_ONE;
+			break;
+		case ACCESS_SHAPE_WITHIN:
+			/* the key of these is a patient of any level */
+			several = access_count_patients(session, ACCESS_LEVELS_OF_PATIENTS, &only) > 1;
+			form = several ? POLICY_SEVERAL_WITHIN : POLICY_ONE_WITHIN;
+			break;
+		case ACCESS_SHAPE_ALL:
+			form = POLICY_ALL;
+			break;
+	}
+	return form | shape.levels << 4;
+}
+
+PolicyForm
+policy_call_form(PolicyCall number, const Session *session, int *levels)
+{
+	Call *call = call_of(number);
+	Kind *kind;
+	uint8 form;
+
+	*levels = 0;
+	if (call == NULL || !call->folds)
+		return POLICY_BY_ROW;
+	if (session == NULL)
+		return POLICY_ONE;
+	kind = kind_of(session);
+	form = kind == NULL ? UNKNOWN : kind->forms[number - first_call];
+	if (form == UNKNOWN)
+	{
+		form = compute(call, session);
+		if (kind != NULL)
+			kind->forms[number - first_call] = form;
+	}
+	*levels = form >> 4;
+	return form & 15;
+}
+
+uint32
+policy_plans_note(PolicyCall number, PolicyForm form)
+{
+	Call *call = call_of(number);
+
+	if (call != NULL)
+		call->planned |= 1 << form;
+	return plan_value(number, form);
+}
+
+void
+policy_plans_drop(PolicyCall number, PolicyForm form)
+{
+	Call *call = call_of(number);
+
+	if (call != NULL)
+		call->planned &= ~(1 << form);
+	drop_form(number, form);
+}
+
+/* Bits of the forms in which plans of a call may stay. */
+static uint8
+fitting_forms(int i, const Session *session, const Kind *kind)
+{
+	uint8 form;
+
+	if (session == NULL)
+		return (uint8) ~(1 << POLICY_ALL);
+	form = kind == NULL ? UNKNOWN : kind->forms[i];
+	if (form == UNKNOWN)
+		return 0;
+	form &= 15;
+	return form == POLICY_ALL ? 1 << POLICY_ALL | 1 << POLICY_ALL_BY_ROW : 1 << form;
+}
+
+/* No error may be raised here: see the head of the file. */
+static void
+session_changed(const Session *session)
+{
+	const Kind *kind = session == NULL ? NULL : kind_of(session);
+	int drops = 0;
+
+	for (int i = 0; i < n_calls; i++)
+	{
+		uint8 bad = calls[i]->planned & ~fitting_forms(i, session, kind);
+
+		calls[i]->planned &= ~bad;
+		for (int form = 0; bad != 0 && form < POLICY_N_FORMS; form++)
+			if ((bad & (1 << form)) && drops++ < MAX_DROPS)
+				drop_form(first_call + i, form);
+	}
+	if (drops > MAX_DROPS)
+	{
+		ResetPlanCache();
+		for (int i = 0; i < n_calls; i++)
+			calls[i]->planned = 0;
+	}
+}
+
+/* All of a session that access_shape() and the number of patients depend on. */
+static void
+describe(const Session *session, StringInfo out)
+{
+	const char *text;
+	const char *only;
+
+	appendBinaryStringInfo(out, (char *) session->reach, sizeof(session->reach));
+	appendBinaryStringInfo(out, (char *) &session->interaction, sizeof(session->interaction));
+	for (int levels = 1; levels <= ACCESS_LEVELS_OF_PATIENTS; levels++)
+		appendStringInfoChar(out, access_count_patients(session, levels, &only));
+	text = session_texts_first(session, session->bases);
+	for (int i = 0; i < session->bases.n; i++, text = session_texts_next(text))
+		appendBinaryStringInfo(out, text, strlen(text) + 1);
+	appendStringInfoChar(out, '\0');
+	text = session_text(session, session->grants);
+	if (text != NULL)
+		appendStringInfoString(out, text);
+}
+
+static Kind *
+find_kind(const char *bytes, int len)
+{
+	uint32 hash = hash_bytes((const unsigned char *) bytes, len);
+	Kind *kind;
+	int slot = 0;
+
+	for (int i = 0; i < MAX_KINDS; i++)
+	{
+		kind = kinds[i];
+		if (kind != NULL && kind->id != 0 && kind->hash == hash && kind->len == len &&
+			memcmp(kind->bytes, bytes, len) == 0)
+		{
+			kind->last_used = ++use_counter;
+			return kind;
+		}
+	}
+	for (int i = 0; i < MAX_KINDS && kinds[slot] != NULL; i++)
+		if (kinds[i] == NULL || kinds[i]->last_used < kinds[slot]->last_used)
+			slot = i;
+	if (kinds[slot] == NULL)
+		kinds[slot] = MemoryContextAllocZero(context(), sizeof(Kind));
+	kind = kinds[slot];
+	kind->id = 0;
+	if (kind->bytes != NULL)
+		pfree(kind->bytes);
+	kind->bytes = NULL;
+	kind->bytes = MemoryContextAlloc(context(), len);
+	memcpy(kind->bytes, bytes, len);
+	kind->len = len;
+	kind->hash = hash;
+	memset(kind->forms, UNKNOWN, sizeof(kind->forms));
+	kind->last_used = ++use_counter;
+	/* 2^26 kinds later the numbers run out, and what follows has none */
+	if (last_kind < PG_UINT32_MAX / MAX_KINDS - 1)
+		kind->id = ++last_kind * MAX_KINDS + slot;
+	return kind;
+}
+
+/* Before a session comes into force: its kind, and the forms that plans may have to be
+ * compared with. */
+static void
+session_prepare(Session *session)
+{
+	StringInfoData bytes;
+	Kind *kind;
+	int levels;
+
+	session->kind = 0;
+	initStringInfo(&bytes);
+	describe(session, &bytes);
+	if (bytes.len <= MAX_KIND_BYTES)
+	{
+		kind = find_kind(bytes.data, bytes.len);
+		session->kind = kind->id;
+		for (int i = 0; i < n_calls; i++)
+			if (calls[i]->planned != 0 && kind->forms[i] == UNKNOWN)
+				(void) policy_call_form(first_call + i, session, &levels);
+	}
+	pfree(bytes.data);
+}
+
+/* A refused login ends the session without a change of its setting. */
+static void
+at_abort(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT && session_current() == NULL)
+		session_changed(NULL);
+}
+
+static void
+at_subabort(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && session_current() == NULL)
+		session_changed(NULL);
+}
+
+void
+policy_plans_init(void)
+{
+	session_on_change(session_prepare, session_changed);
+	RegisterXactCallback(at_abort, NULL);
+	RegisterSubXactCallback(at_subabort, NULL);
+}

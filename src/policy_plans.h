@@ -1,0 +1,56 @@
+/*
+ * src/policy_plans.h
+ *		Which form a policy's call takes under a session, and which cached plans rest on it.
+ */
+#ifndef SMART_FHIR_POLICY_PLANS_H
+#define SMART_FHIR_POLICY_PLANS_H
+
+#include "utils/jsonb.h"
+
+#include "access_shape.h"
+#include "compat.h"
+#include "session.h"
+
+/* Forms of a folded call; src/policy_fold.c says what each is. */
+typedef enum PolicyForm
+{
+	POLICY_BY_ROW,
+	POLICY_ONE,			   /* one patient's rows, or none: no patient, no scope, nobody */
+	POLICY_SEVERAL,		   /* the rows of several patients */
+	POLICY_ONE_WITHIN,	   /* some of one patient's rows */
+	POLICY_SEVERAL_WITHIN, /* some of several patients' rows */
+	POLICY_ALL,			   /* every valid row: the call is gone */
+	POLICY_ALL_BY_ROW,	   /* the same where the table holds irregular rows: asked by row */
+	POLICY_N_FORMS
+} PolicyForm;
+
+/* A call of smart.row_policy() apart from its row; 0 is none. Never used for another call. */
+typedef uint32 PolicyCall;
+
+/*
+ * The call with this command, type and options. type NULL: of many types. Raises what
+ * policy_options() raises, and 22023 for a command that is none.
+ */
+extern PolicyCall policy_call_find(text *command, text *type, Jsonb *options);
+
+/* What the call was told of its table; NULL when the call is no longer known. */
+extern const AccessTable *policy_call_table(PolicyCall call);
+
+/*
+ * The form that the call has under a session, NULL for nobody. *levels: bits 1 << ScopeLevel of
+ * the patients that ONE and SEVERAL speak of.
+ */
+extern PolicyForm policy_call_form(PolicyCall call, const Session *session, int *levels);
+
+/*
+ * A plan is being made with the call in this form: the value that its PlanInvalItem of PROCOID
+ * must have, so that it goes when the form no longer fits.
+ */
+extern uint32 policy_plans_note(PolicyCall call, PolicyForm form);
+
+/* Drop the cached plans that were made with the call in this form. */
+extern void policy_plans_drop(PolicyCall call, PolicyForm form);
+
+extern void policy_plans_init(void);
+
+#endif /* SMART_FHIR_POLICY_PLANS_H */

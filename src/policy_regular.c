@@ -1,0 +1,198 @@
+/*
+ * src/policy_regular.c
+ *		Finding a table's index of irregular rows, and asking whether it is empty.
+ *
+ * smart.protect() makes a partial index of the rows for which smart.row_is_regular() is false:
+ * no resource, of another type than the table's, a key in another form than the others. An index
+ * is maintained whatever else is switched off, so while it is a btree of nothing but its
+ * metapage, every row that any snapshot can see is regular. (Rows that an older snapshot alone
+ * can see are in the index as well: PostgreSQL keeps a new index from such a snapshot where they
+ * are not.) After an irregular row the index stays non-empty until REINDEX, and decisions are
+ * made row by row: slower, never different.
+ *
+ * Knows nothing of sessions.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/transam.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_inherits.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "optimizer/optimizer.h"
+#include "parser/parsetree.h"
+#include "rewrite/rewriteManip.h"
+#include "storage/bufmgr.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "policy.h"
+#include "policy_regular.h"
+
+/* Arguments of smart.row_is_regular(): those of smart.row_policy() without the command. */
+#define REGULAR_N_ARGS (POLICY_N_ARGS - 1)
+
+/* The only relation whose columns the call reads, or 0. */
+static int
+relation_of(PlannerInfo *root, FuncExpr *call)
+{
+	int varno = 0;
+
+	if (!bms_get_singleton_member(pull_varnos(root, (Node *) call), &varno))
+		return 0;
+	return varno;
+}
+
+/* The call in the predicate of an index, when it is about the same row as the policy's. */
+static FuncExpr *
+regular_call(Relation index, FuncExpr *call, int varno, bool stored)
+{
+	List *predicate = RelationGetIndexPredicate(index);
+	BoolExpr *negation;
+	FuncExpr *regular;
+
+	if (list_length(predicate) != 1)
+		return NULL;
+	negation = linitial(predicate);
+	if (!IsA(negation, BoolExpr) || negation->boolop != NOT_EXPR)
+		return NULL;
+	regular = linitial(negation->args);
+	if (!IsA(regular, FuncExpr) || list_length(regular->args) != REGULAR_N_ARGS ||
+		get_func_namespace(regular->funcid) != get_func_namespace(call->funcid) ||
+		strcmp(get_func_name(regular->funcid), "row_is_regular") != 0)
+		return NULL;
+	regular = copyObject(regular);
+	ChangeVarNodes((Node *) regular, 1, varno, 0);
+	for (int i = stored ? 0 : 1; i < REGULAR_N_ARGS; i++)
+		if (!equal(list_nth(regular->args, i), list_nth(call->args, i + 1)))
+			return NULL;
+	return regular;
+}
+
+static bool
+is_usable(Relation index)
+{
+	Form_pg_index form = index->rd_index;
+
+	if (!form->indisvalid || !form->indisready || !form->indislive)
+		return false;
+	if (form->indcheckxmin &&
+		!TransactionIdPrecedes(HeapTupleHeaderGetXmin(index->rd_indextuple->t_data),
+							   TransactionXmin))
+		return false;
+	return index->rd_rel->relam == BTREE_AM_OID;
+}
+
+/* The index of irregular rows of a relation that is open, or InvalidOid. */
+static Oid
+find_index(Relation rel, FuncExpr *call, int varno, bool stored, Expr **regular)
+{
+	List *list = RelationGetIndexList(rel);
+	Oid found = InvalidOid;
+	ListCell *cell;
+
+	foreach(cell, list)
+	{
+		Relation index = try_relation_open(lfirst_oid(cell), AccessShareLock);
+		FuncExpr *in_predicate;
+
+		if (index == NULL)
+			continue;
+		in_predicate =
+			index->rd_index->indisvalid ? regular_call(index, call, varno, stored) : NULL;
+		relation_close(index, NoLock);
+		if (in_predicate != NULL)
+		{
+			found = lfirst_oid(cell);
+			*regular = (Expr *) in_predicate;
+			break;
+		}
+	}
+	list_free(list);
+	return found;
+}
+
+/*
+ * The indexes with storage below that of a partitioned table; false when a partition is a
+ * foreign table, which has none.
+ */
+static bool
+leaf_indexes(Oid table, Oid index, List **leaves)
+{
+	List *all = find_all_inheritors(table, NoLock, NULL);
+	ListCell *cell;
+
+	foreach(cell, all)
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
+			return false;
+	all = find_all_inheritors(index, AccessShareLock, NULL);
+	foreach(cell, all)
+		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_INDEX)
+			*leaves = lappend_oid(*leaves, lfirst_oid(cell));
+	return true;
+}
+
+bool
+policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes,
+						Expr **regular)
+{
+	int varno = relation_of(root, call);
+	RangeTblEntry *entry;
+	Relation rel;
+	Oid index;
+	ListCell *cell;
+
+	*indexes = NIL;
+	*regular = NULL;
+	if (varno <= 0 || root->parse == NULL || varno > list_length(root->parse->rtable))
+		return false;
+	entry = rt_fetch(varno, root->parse->rtable);
+	if (entry->rtekind != RTE_RELATION)
+		return false;
+	rel = try_relation_open(entry->relid, AccessShareLock);
+	if (rel == NULL)
+		return false;
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		index = find_index(rel, call, varno, stored, regular);
+		if (OidIsValid(index) && !leaf_indexes(entry->relid, index, indexes))
+			index = InvalidOid;
+	}
+	else if (rel->rd_rel->relkind == RELKIND_RELATION && !has_subclass(entry->relid))
+	{
+		index = find_index(rel, call, varno, stored, regular);
+		if (OidIsValid(index))
+			*indexes = list_make1_oid(index);
+	}
+	else
+		index = InvalidOid;
+	relation_close(rel, AccessShareLock);
+	if (!OidIsValid(index))
+		return false;
+	foreach(cell, *indexes)
+		if (!policy_regular_index_is_empty(lfirst_oid(cell)))
+			return false;
+	return true;
+}
+
+bool
+policy_regular_index_is_empty(Oid oid)
+{
+	Relation index = try_relation_open(oid, AccessShareLock);
+	bool empty;
+
+	if (index == NULL)
+		return false;
+	empty = index->rd_rel->relkind == RELKIND_INDEX && is_usable(index) &&
+			RelationGetNumberOfBlocks(index) == 1;
+	relation_close(index, NoLock);
+	return empty;
+}

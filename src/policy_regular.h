@@ -1,0 +1,24 @@
+/*
+ * src/policy_regular.h
+ *		The index of a table's irregular rows: on which rows a folded policy may rely.
+ */
+#ifndef SMART_FHIR_POLICY_REGULAR_H
+#define SMART_FHIR_POLICY_REGULAR_H
+
+#include "nodes/pathnodes.h"
+
+#include "compat.h"
+
+/*
+ * Are all rows that a call of smart.row_policy() will be asked about regular, as far as
+ * their table's index of irregular rows tells? *indexes: OIDs of the indexes that say so, to
+ * be asked again when the plan starts. *regular: the call of smart.row_is_regular() in the
+ * predicate, with the Vars of the policy, or NULL when the table has no such index.
+ */
+extern bool policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes,
+									Expr **regular);
+
+/* Is the index still empty? False also when it is gone. Locks it until the transaction ends. */
+extern bool policy_regular_index_is_empty(Oid index);
+
+#endif /* SMART_FHIR_POLICY_REGULAR_H */
