@@ -18,6 +18,12 @@ CREATE FUNCTION smart.row_check(
 COMMENT ON FUNCTION smart.row_check(text, "any", jsonb, text, text, jsonb) IS
   'smart.row_policy() without planner support: what stays of it in a folded plan.';
 
+CREATE FUNCTION smart.row_is_regular(
+  patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'smart_row_is_regular';
+COMMENT ON FUNCTION smart.row_is_regular("any", jsonb, text, text, jsonb) IS
+  'Is the row a resource of its table''s type with, where the table has one key a row, at most one patient, spelled as the others are? Arguments as of smart.row_policy(), patients only when a column stores them. Predicate of the index of irregular rows; never NULL, no errors.';
+
 CREATE FUNCTION smart.session_patients() RETURNS text[]
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patients';
 COMMENT ON FUNCTION smart.session_patients() IS

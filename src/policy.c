@@ -112,25 +112,32 @@ option_names(Jsonb *options, const char *name)
 	return names.data;
 }
 
+bool
+policy_options_are_current(Jsonb *options)
+{
+	JsonbValue *revision = option(options, "revision");
+
+	return revision != NULL && revision->type == jbvNumeric &&
+		   DatumGetInt32(DirectFunctionCall1(numeric_int4,
+											 NumericGetDatum(revision->val.numeric))) ==
+			   fhir_revision;
+}
+
 void
 policy_options(Jsonb *options, AccessTable *table)
 {
 	char *version;
 	char *reading;
 	char *base_url;
-	JsonbValue *revision;
 
 	if (!JB_ROOT_IS_OBJECT(options))
 		elog(ERROR, "options of a smart_fhir policy are no object");
 	version = policy_option_text(options, "fhir_version");
 	reading = policy_option_text(options, "compartment");
-	revision = option(options, "revision");
 	if (version == NULL || !fhir_version_parse(version, &table->version) || reading == NULL ||
 		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
 		elog(ERROR, "options of a smart_fhir policy are incomplete");
-	if (revision == NULL || revision->type != jbvNumeric ||
-		DatumGetInt32(DirectFunctionCall1(numeric_int4, NumericGetDatum(revision->val.numeric))) !=
-			fhir_revision)
+	if (!policy_options_are_current(options))
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("policy was made for another revision of the FHIR definitions"),

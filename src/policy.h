@@ -41,6 +41,8 @@ extern bool policy_is_call(const char *expression);
  */
 extern void policy_options(Jsonb *options, AccessTable *table);
 
+/* Were they made for these generated tables? */
+extern bool policy_options_are_current(Jsonb *options);
 /* A text among the options, palloc'd, or NULL. */
 extern char *policy_option_text(Jsonb *options, const char *name);
 /* SELECT, INSERT CHECK, ...; *check: of a new row, raises instead of returning false. */
