@@ -1,4 +1,4 @@
-/* Row-level security: what policies call. smart.protect() is in 71_protect.sql. */
+/* Row-level security: what policies call. smart.protect() is in 72_protect.sql. */
 
 CREATE FUNCTION smart.row_policy_support(internal) RETURNS internal
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_row_policy_support';

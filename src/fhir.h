@@ -32,6 +32,8 @@ extern const char *fhir_type_name(FhirVersion version, int type);
 extern int fhir_type_count(FhirVersion version);
 /* Is the type in the patient compartment (has at least one element there)? */
 extern bool fhir_type_in_compartment(FhirVersion version, int type);
+/* Can a valid resource of the type be about one patient at most? */
+extern bool fhir_type_has_one_subject(FhirVersion version, int type);
 
 /* How compartment membership is read (design.md "How a row is decided"). */
 typedef enum FhirReading

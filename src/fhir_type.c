@@ -93,3 +93,51 @@ fhir_type_in_compartment(FhirVersion version, int type)
 
 	return type >= 0 && type < tables->n_types && tables->types[type].n_members > 0;
 }
+
+/*
+ * Elements that name the subject and may be repeated, by the resource definitions of R4 to R5
+ * (hl7.org/fhir, "Card."); the generated tables hold search parameters, which do not tell. A type
+ * that is missing here, or too much, costs speed alone: protect() chooses an index by it.
+ */
+static const struct
+{
+	const char *type;
+	FhirVersion since;
+} repeated_subjects[] = {
+	{"Account", FHIR_R4},
+	{"Composition", FHIR_R5},
+	{"Contract", FHIR_R4},
+	{"DeviceAssociation", FHIR_R5},
+	{"Provenance", FHIR_R4},
+	{"Schedule", FHIR_R4},
+};
+
+bool
+fhir_type_has_one_subject(FhirVersion version, int type)
+{
+	const FhirTables *tables = fhir_tables(version);
+	const FhirMember *subject = NULL;
+	const char *path;
+
+	if (type < 0 || type >= tables->n_types)
+		return false;
+	for (size_t i = 0; i < lengthof(repeated_subjects); i++)
+		if (version >= repeated_subjects[i].since &&
+			strcmp(fhir_type_name(version, type), repeated_subjects[i].type) == 0)
+			return false;
+	for (int i = 0; i < tables->types[type].n_members; i++)
+	{
+		const FhirMember *member = &tables->members[tables->types[type].first_member + i];
+
+		if (!member->is_subject)
+			continue;
+		if (subject != NULL)
+			return false;
+		subject = member;
+	}
+	if (subject == NULL)
+		return false;
+	/* one step: what is inside a repeated element is repeated */
+	path = tables->strings + subject->path;
+	return subject->is_own_id || path[1 + (unsigned char) path[0]] == '\0';
+}

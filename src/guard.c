@@ -49,6 +49,7 @@ typedef struct GuardedQuery
 	QueryDesc *query;
 	uint64 generation;
 	int32 interaction; /* of that session when the forms were last compared */
+	bool stands_alone; /* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
 } GuardedQuery;
 
@@ -228,6 +229,35 @@ check_start(const PlannedStmt *plan)
 	}
 }
 
+/* Has the plan a form that shows rows without asking the session for each? */
+static bool
+stands_alone(const PlannedStmt *plan)
+{
+	ListCell *cell;
+
+	foreach(cell, plan->invalItems)
+	{
+		int cache_id = lfirst_node(PlanInvalItem, cell)->cacheId;
+
+		if (cache_id == MARK_FORM(POLICY_ONE) || cache_id == MARK_FORM(POLICY_SEVERAL) ||
+			cache_id == MARK_FORM(POLICY_ALL))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The statement has run, or a part of it. If it changed the session under itself, what it showed
+ * after that was shown to another one.
+ */
+static void
+check_end(const GuardedQuery *entry)
+{
+	if (entry != NULL && entry->stands_alone && entry->generation != 0 &&
+		entry->generation != session_generation())
+		jose_raise(JOSE_SESSION_CHANGED);
+}
+
 /* A cursor goes on: has each call the form that it was planned with? */
 static void
 check_continue(GuardedQuery *entry)
@@ -281,6 +311,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 		entry->query = query;
 		entry->generation = session_generation();
 		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
+		entry->stands_alone = stands_alone(query->plannedstmt);
 		entry->callback.func = forget_query;
 		entry->callback.arg = entry;
 		dlist_push_head(&guarded_queries, &entry->node);
@@ -340,6 +371,7 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 	{
 		running = entry;
 		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
+		check_end(entry);
 	}
 	PG_FINALLY();
 	{
@@ -372,6 +404,7 @@ guard_executor_finish(QueryDesc *query)
 	{
 		running = guarded_query(query);
 		finish_next(query);
+		check_end(running);
 	}
 	PG_FINALLY();
 	{

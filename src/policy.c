@@ -118,9 +118,8 @@ policy_options_are_current(Jsonb *options)
 	JsonbValue *revision = option(options, "revision");
 
 	return revision != NULL && revision->type == jbvNumeric &&
-		   DatumGetInt32(DirectFunctionCall1(numeric_int4,
-											 NumericGetDatum(revision->val.numeric))) ==
-			   fhir_revision;
+		   DatumGetInt32(DirectFunctionCall1(
+			   numeric_int4, NumericGetDatum(revision->val.numeric))) == fhir_revision;
 }
 
 void

@@ -25,6 +25,7 @@
 PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
+PG_FUNCTION_INFO_V1(smart_has_one_subject);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
 PG_FUNCTION_INFO_V1(smart_shared_types);
 PG_FUNCTION_INFO_V1(smart_is_policy_call);
@@ -115,6 +116,15 @@ smart_in_compartment(PG_FUNCTION_ARGS)
 	int type = type_args(fcinfo, &version);
 
 	PG_RETURN_BOOL(type >= 0 && fhir_type_in_compartment(version, type));
+}
+
+Datum
+smart_has_one_subject(PG_FUNCTION_ARGS)
+{
+	FhirVersion version;
+	int type = type_args(fcinfo, &version);
+
+	PG_RETURN_BOOL(type >= 0 && fhir_type_has_one_subject(version, type));
 }
 
 Datum

@@ -37,6 +37,10 @@
 #include "policy.h"
 #include "policy_regular.h"
 
+PG_FUNCTION_INFO_V1(smart_irregular_index);
+PG_FUNCTION_INFO_V1(smart_rows_are_regular);
+PG_FUNCTION_INFO_V1(smart_policy_is_immutable);
+
 /* Arguments of smart.row_is_regular(): those of smart.row_policy() without the command. */
 #define REGULAR_N_ARGS (POLICY_N_ARGS - 1)
 
@@ -140,6 +144,42 @@ leaf_indexes(Oid table, Oid index, List **leaves)
 	return true;
 }
 
+/*
+ * The index of a relation, and those of its partitions when it is partitioned; false when some
+ * row that a query of the relation reads is in none of them.
+ */
+static bool
+find_indexes(Relation rel, FuncExpr *call, int varno, bool stored, List **indexes, Expr **regular)
+{
+	Oid relid = RelationGetRelid(rel);
+	Oid index;
+
+	*indexes = NIL;
+	*regular = NULL;
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
+	{
+		index = find_index(rel, call, varno, stored, regular);
+		return OidIsValid(index) && leaf_indexes(relid, index, indexes);
+	}
+	if (rel->rd_rel->relkind != RELKIND_RELATION || has_subclass(relid))
+		return false;
+	index = find_index(rel, call, varno, stored, regular);
+	if (OidIsValid(index))
+		*indexes = list_make1_oid(index);
+	return OidIsValid(index);
+}
+
+static bool
+all_empty(List *indexes)
+{
+	ListCell *cell;
+
+	foreach(cell, indexes)
+		if (!policy_regular_index_is_empty(lfirst_oid(cell)))
+			return false;
+	return true;
+}
+
 bool
 policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes,
 						Expr **regular)
@@ -147,8 +187,7 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 	int varno = relation_of(root, call);
 	RangeTblEntry *entry;
 	Relation rel;
-	Oid index;
-	ListCell *cell;
+	bool found;
 
 	*indexes = NIL;
 	*regular = NULL;
@@ -160,27 +199,9 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 	rel = try_relation_open(entry->relid, AccessShareLock);
 	if (rel == NULL)
 		return false;
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		index = find_index(rel, call, varno, stored, regular);
-		if (OidIsValid(index) && !leaf_indexes(entry->relid, index, indexes))
-			index = InvalidOid;
-	}
-	else if (rel->rd_rel->relkind == RELKIND_RELATION && !has_subclass(entry->relid))
-	{
-		index = find_index(rel, call, varno, stored, regular);
-		if (OidIsValid(index))
-			*indexes = list_make1_oid(index);
-	}
-	else
-		index = InvalidOid;
+	found = find_indexes(rel, call, varno, stored, indexes, regular);
 	relation_close(rel, AccessShareLock);
-	if (!OidIsValid(index))
-		return false;
-	foreach(cell, *indexes)
-		if (!policy_regular_index_is_empty(lfirst_oid(cell)))
-			return false;
-	return true;
+	return found && all_empty(*indexes);
 }
 
 bool
@@ -195,4 +216,64 @@ policy_regular_index_is_empty(Oid oid)
 			RelationGetNumberOfBlocks(index) == 1;
 	relation_close(index, NoLock);
 	return empty;
+}
+
+/* The indexes of a table by its stored policy; *own: that of the relation itself. */
+static bool
+stored_indexes(Oid relid, Oid *own, List **indexes)
+{
+	Relation rel = try_relation_open(relid, AccessShareLock);
+	FuncExpr *call = rel == NULL ? NULL : policy_call_stored(relid);
+	bool found = false;
+	Expr *regular;
+
+	*own = InvalidOid;
+	if (call != NULL)
+	{
+		Const *options = list_nth(call->args, POLICY_OPTIONS);
+		AccessTable table;
+
+		/* as index predicates are simplified; without a query, the call itself stays */
+		call = castNode(FuncExpr, eval_const_expressions(NULL, (Node *) call));
+		if (IsA(options, Const) && !options->constisnull &&
+			policy_options_are_current(DatumGetJsonbP(options->constvalue)))
+		{
+			policy_options(DatumGetJsonbP(options->constvalue), &table);
+			*own = find_index(rel, call, 1, table.has_patients, &regular);
+			found = find_indexes(rel, call, 1, table.has_patients, indexes, &regular);
+		}
+	}
+	if (rel != NULL)
+		relation_close(rel, AccessShareLock);
+	return found;
+}
+
+Datum
+smart_irregular_index(PG_FUNCTION_ARGS)
+{
+	List *indexes;
+	Oid own;
+
+	(void) stored_indexes(PG_GETARG_OID(0), &own, &indexes);
+	if (!OidIsValid(own))
+		PG_RETURN_NULL();
+	PG_RETURN_OID(own);
+}
+
+Datum
+smart_rows_are_regular(PG_FUNCTION_ARGS)
+{
+	List *indexes = NIL;
+	Oid own;
+
+	PG_RETURN_BOOL(stored_indexes(PG_GETARG_OID(0), &own, &indexes) && all_empty(indexes));
+}
+
+Datum
+smart_policy_is_immutable(PG_FUNCTION_ARGS)
+{
+	FuncExpr *call = policy_call_stored(PG_GETARG_OID(0));
+
+	/* row_policy() itself is STABLE: what it is given counts */
+	PG_RETURN_BOOL(call != NULL && !contain_mutable_functions((Node *) call->args));
 }

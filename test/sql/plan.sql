@@ -39,7 +39,7 @@ DECLARE line text;
 BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     IF line ~ 'Scan|Index Cond' THEN
-      RETURN NEXT regexp_replace(regexp_replace(regexp_replace(btrim(line), 'smart.row_patients\(.*\) &&', 'row_patients(..) &&'),
+      RETURN NEXT regexp_replace(regexp_replace(regexp_replace(btrim(line), 'smart.(row_patients?)\(.*?, 1\)', '\1(..)'),
         '(smart.patient_\w+)\(''.*?::jsonb\)', '\1(..)'), '::text', '', 'g');
     END IF;
   END LOOP;

@@ -19,7 +19,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	   smart_scope_contains,smart_scope_contained,smart_scope_both,smart_scope_either}'),
 	('API: check that the caller owns the table', '{protect,unprotect}'),
 	('policy functions: policies and index expressions call them with the querying role''s rights',
-	 '{row_policy,row_patients,row_patient,resource_json}'),
+	 '{row_policy,row_patients,row_patient,row_is_regular,resource_json}'),
 	('policy functions: stand in folded plans, which are checked against the querying role',
 	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patients,session_patient_references,
 	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids}'),
@@ -27,7 +27,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
 	 '{protect_error,column_or_expression,expression_type,protect_hazards,write_policies,make_index,index_statements,
-	   index_name,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
+	   index_name,missing_indexes,concurrent_index,irregular_index,rows_are_regular,policy_is_immutable,patients_form,has_one_subject,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
 	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate}')
 ) AS listed (reason, names);
 

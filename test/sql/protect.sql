@@ -170,7 +170,7 @@ BEGIN
 		EXIT WHEN line ~ 'Index Cond';
 	END LOOP;
 	PERFORM set_config('role', 'none', true);
-	RETURN line;
+	RETURN regexp_replace(line, '\(''SELECT''.*\)\)', '(..))');
 END $$;
 SELECT smart.protect('pt.key_varchar', 'Observation', patients => 'patient');
 RESET ROLE;

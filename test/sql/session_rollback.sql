@@ -240,10 +240,15 @@ COMMIT;
 DO $$ BEGIN PERFORM st.login('{"patient":"1"}'); RAISE NOTICE '%', st.state(); COMMIT; RAISE NOTICE '%', st.state();
 	PERFORM smart.login(st.token('{"patient":"2"}'), false); COMMIT; RAISE NOTICE '%', st.state(); ROLLBACK; RAISE NOTICE '%', st.state(); PERFORM smart.logout(); END $$;
 
--- A login inside a running statement shows no further rows of it; the next statement sees the new session.
+-- A login inside a running statement that shows rows makes it fail; where each row is asked it shows no further ones, and the next
+-- statement sees the new session.
 BEGIN;
 SELECT st.login('{"patient":"1"}');
 CREATE FUNCTION pg_temp.switch(id text) RETURNS text LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN st.login('{"scope":"system/*.rs"}'); END $$;
+SAVEPOINT before;
+SELECT id, pg_temp.switch(id) FROM st.observation;
+ROLLBACK TO before;
+SELECT st.login('{"patient":"1", "scope":"patient/*.rs?_id=o1,o2,o3,o4"}');
 SELECT id, pg_temp.switch(id) FROM st.observation;
 SELECT count(*) FROM st.observation;
 ROLLBACK;

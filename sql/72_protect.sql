@@ -98,7 +98,7 @@ CREATE FUNCTION smart.protect(
   relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
   type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
   fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
-  force boolean DEFAULT false) RETURNS text
+  force boolean DEFAULT false, order_by text DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -115,7 +115,10 @@ DECLARE
   options jsonb;
   call text;
   part regclass;
-  index_method text;
+  one_key boolean;
+  key_function text;
+  order_sql text;
+  wanted record;
   result text;
   done text[] := '{}';
 BEGIN
@@ -166,15 +169,12 @@ BEGIN
     id_sql := format('(%s)::pg_catalog.text', smart.column_or_expression(relation, id));
   END IF;
   base_url := regexp_replace(base_url, '/$', '');
-  options := jsonb_strip_nulls(jsonb_build_object(
-    'compartment', compartment, 'fhir_version', fhir_version, 'base_url', base_url,
-    'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
-    'shared', coalesce(shared, smart.type_is_shared(resource_type)),
-    'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart.shared_types()) END));
   IF patients IS NULL THEN
-    keys_sql := format('smart.row_patients(%s, %s, %s, %L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text, %s)',
-      resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());
-    index_method := 'gin';
+    -- one key a row where the standard allows one patient: an index on it keeps an order, and is small
+    one_key := compartment = 'subject' AND resource_type IS NOT NULL AND smart.has_one_subject(resource_type, fhir_version);
+    key_function := CASE WHEN one_key THEN 'row_patient' ELSE 'row_patients' END;
+    keys_sql := format('smart.%s(%s, %s, %s, %L::pg_catalog.text, %L::pg_catalog.text, %L::pg_catalog.text, %s)',
+      key_function, resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());
   ELSE
     keys_sql := smart.column_or_expression(relation, patients);
     patients_regtype := smart.expression_type(relation, keys_sql);
@@ -183,12 +183,27 @@ BEGIN
       PERFORM smart.protect_error('22023', 'invalid value for parameter "patients"',
         format('It is of type %s.', patients_regtype), 'It must be text or uuid, or an array of them.');
     END IF;
-    index_method := CASE WHEN patients_regtype::text LIKE '%[]' THEN 'gin' ELSE 'btree' END;
+    one_key := patients_regtype::text NOT LIKE '%[]';
     -- varchar and domains: only text and uuid can be compared in the index
     IF smart.expression_type(relation, keys_sql, false) NOT IN ('text'::regtype, 'uuid'::regtype, 'text[]'::regtype, 'uuid[]'::regtype) THEN
       keys_sql := format('(%s)::pg_catalog.%s', keys_sql, replace(patients_regtype::text, 'character varying', 'text'));
     END IF;
   END IF;
+  IF order_by IS NOT NULL THEN
+    order_sql := smart.column_or_expression(relation, order_by);
+    PERFORM smart.expression_type(relation, order_sql);
+    IF NOT one_key THEN
+      PERFORM smart.protect_error('22023', 'invalid value for parameter "order_by"', 'The rows of this table have several patients.',
+        'An order can stand beside one key a row only.');
+    END IF;
+  END IF;
+  options := jsonb_strip_nulls(jsonb_build_object(
+    'compartment', compartment, 'fhir_version', fhir_version, 'base_url', base_url,
+    'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
+    'shared', coalesce(shared, smart.type_is_shared(resource_type)),
+    'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart.shared_types()) END,
+    'key', CASE WHEN one_key THEN 'one' ELSE 'many' END, 'order_by', order_sql,
+    'patients_form', CASE WHEN patients_regtype IN ('text'::regtype, 'varchar'::regtype) THEN smart.patients_form(relation, keys_sql) END));
   call := format('smart.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
                          replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
                          replace(id_sql, '%', '%%'), replace(options::text, '%', '%%'));
@@ -198,17 +213,17 @@ BEGIN
     done := done || part::text;
   END LOOP;
 
-  -- an index on what patients are compared with, where there is anything to compare
-  IF patients IS NOT NULL OR resource_type IS NULL OR smart.in_compartment(resource_type, fhir_version) THEN
-    IF NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND smart.is_patients_index(i.indexrelid, index_method)) THEN
-      IF coalesce(index, true) THEN
-        done := done || format('index %s', smart.make_index(relation, index_method, '(' || keys_sql || ')'));
-      ELSE
-        result := smart.index_statements(relation, index_method, '(' || keys_sql || ')');
-      END IF;
+  FOR wanted IN SELECT * FROM smart.missing_indexes(relation) LOOP
+    IF coalesce(index, true) THEN
+      done := done || format('index %s', smart.make_index(relation, wanted.suffix, wanted.definition));
+    ELSIF wanted.suffix = 'patients' THEN
+      SELECT string_agg(x, E'\n') INTO result FROM smart.concurrent_index(relation, wanted.suffix, wanted.definition) x;
     END IF;
-  END IF;
+  END LOOP;
   RAISE NOTICE 'protected %', array_to_string(done, ', ');
+  IF NOT coalesce(index, true) AND EXISTS (SELECT FROM smart.missing_indexes(relation)) THEN
+    RAISE NOTICE 'indexes of % are missing: run what smart.index_statements(%) returns', relation, quote_literal(relation::text);
+  END IF;
   IF hazards IS NOT NULL THEN
     RAISE WARNING 'table % is protected in spite of: %', relation, hazards;
   END IF;
@@ -227,90 +242,6 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 COMMENT ON FUNCTION smart.table_and_partitions(regclass) IS
   'The table, then its partitions, the upper ones first; without foreign tables.';
-
-CREATE FUNCTION smart.is_patients_index(index oid, method text) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (
-    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam,
-      LATERAL (SELECT pg_get_indexdef(i.indexrelid, 1, false) AS definition, p.patients FROM smart.policy_info(i.indrelid::regclass) p) d
-    WHERE i.indexrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND a.amname = $2
-      -- an index definition has parentheses around what is not a bare function call
-      AND d.definition IN (d.patients, '(' || d.patients || ')'))
-$$;
-COMMENT ON FUNCTION smart.is_patients_index(oid, text) IS
-  'Is this a valid index, of the access method, whose first key is what the policies of its table compare?';
-
-CREATE FUNCTION smart.index_name(relation regclass) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  stem text;
-  schema oid;
-  n int := 0;
-BEGIN
-  SELECT c.relname, c.relnamespace INTO stem, schema FROM pg_class c WHERE c.oid = relation;
-  -- names have at most 63 bytes
-  WHILE octet_length(stem) > 46 LOOP
-    stem := left(stem, -1);
-  END LOOP;
-  stem := stem || '_smart_patients';
-  WHILE EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = schema AND c.relname = stem || coalesce(nullif(n, 0)::text, '')
-                AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indexrelid = c.oid AND i.indrelid = relation)) LOOP
-    n := n + 1;
-  END LOOP;
-  RETURN stem || coalesce(nullif(n, 0)::text, '');
-END
-$$;
-COMMENT ON FUNCTION smart.index_name(regclass) IS
-  'Name of the index that smart.protect() makes on a table: <table>_smart_patients, shortened, with a number when another relation has that name.';
-
-CREATE FUNCTION smart.make_index(relation regclass, method text, expression text) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  name text := smart.index_name(relation);
-  schema name;
-BEGIN
-  -- one of another definition, or left invalid
-  SELECT n.nspname INTO schema
-  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE i.indrelid = relation AND c.relname = name;
-  IF FOUND THEN
-    EXECUTE format('DROP INDEX %I.%I', schema, name);
-  END IF;
-  EXECUTE format('CREATE INDEX %I ON %s USING %I (%s)', name, relation, method, expression);
-  RETURN name;
-END
-$$;
-COMMENT ON FUNCTION smart.make_index(regclass, text, text) IS 'Makes the index of smart.protect(), in place of one that does not fit; its name.';
-
-CREATE FUNCTION smart.index_statements(relation regclass, method text, expression text) RETURNS text
-LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  result text := '';
-  name text := smart.index_name(relation);
-  part record;
-BEGIN
-  IF (SELECT c.relkind FROM pg_class c WHERE c.oid = relation) = 'r' THEN
-    RETURN format('CREATE INDEX CONCURRENTLY %I ON %s USING %s (%s);', name, relation, method, expression);
-  END IF;
-  -- a partitioned index cannot be built concurrently: one index a partition, then ATTACH
-  result := format(E'CREATE INDEX %I ON ONLY %s USING %s (%s);\n', name, relation, method, expression);
-  FOR part IN
-    SELECT t.relid, t.isleaf, n.nspname, smart.index_name(t.relid) AS index_name,
-           smart.index_name(t.parentrelid) AS parent_name, pn.nspname AS parent_schema
-    FROM pg_partition_tree(relation) t
-    JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_class p ON p.oid = t.parentrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-    WHERE t.relid <> relation AND c.relkind <> 'f' ORDER BY t.level, t.relid
-  LOOP
-    result := result || format(E'CREATE INDEX %s%I ON %s%s USING %s (%s);\nALTER INDEX %I.%I ATTACH PARTITION %I.%I;\n',
-      CASE WHEN part.isleaf THEN 'CONCURRENTLY ' ELSE '' END, part.index_name, CASE WHEN part.isleaf THEN '' ELSE 'ONLY ' END,
-      part.relid::regclass, method, expression, part.parent_schema, part.parent_name, part.nspname, part.index_name);
-  END LOOP;
-  RETURN rtrim(result, E'\n');
-END
-$$;
-COMMENT ON FUNCTION smart.index_statements(regclass, text, text) IS
-  'The statements that build the index of smart.protect() without blocking writers; run them one by one, outside a transaction.';
 
 CREATE FUNCTION smart.unprotect(relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -349,7 +280,7 @@ BEGIN
   END LOOP;
   FOR schema, index_name IN
     SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indrelid = relation AND c.relname ~ '_smart_patients[0-9]*$'
+    WHERE i.indrelid = relation AND c.relname ~ '_smart_(patients|irregular)[0-9]*$'
   LOOP
     EXECUTE format('DROP INDEX IF EXISTS %I.%I', schema, index_name);
   END LOOP;

@@ -1,0 +1,314 @@
+-- Folded plans never show too much: the numbered sentences at the head of src/policy_fold.c, and
+-- the ways in which a plan may meet another session than it was made under.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+CREATE ROLE guard_app;
+CREATE SCHEMA guard_test;
+GRANT USAGE ON SCHEMA guard_test TO guard_app;
+CREATE TABLE guard_test.observation (id text PRIMARY KEY, resource jsonb NOT NULL);
+INSERT INTO guard_test.observation
+SELECT i::text, jsonb_build_object('resourceType', 'Observation', 'id', i::text, 'status', CASE WHEN i % 100 < 50 THEN 'final' ELSE 'amended' END,
+  'subject', jsonb_build_object('reference', 'Patient/p' || i % 50))
+FROM generate_series(1, 5000) i;
+-- stored keys: a scalar, and one in a collation that takes p1 and P1 for the same
+CREATE COLLATION guard_test.any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE guard_test.by_text (id text PRIMARY KEY, resource jsonb NOT NULL, patient text);
+INSERT INTO guard_test.by_text SELECT id, resource, substr(resource #>> '{subject,reference}', 9) FROM guard_test.observation;
+CREATE TABLE guard_test.by_case (id text PRIMARY KEY, resource jsonb NOT NULL, patient text COLLATE guard_test.any_case);
+INSERT INTO guard_test.by_case VALUES
+  ('1', '{"resourceType": "Observation", "id": "1", "subject": {"reference": "Patient/p1"}}', 'p1'),
+  ('2', '{"resourceType": "Observation", "id": "2", "subject": {"reference": "Patient/P1"}}', 'P1');
+SELECT smart.protect('guard_test.observation', 'Observation'), smart.protect('guard_test.by_text', 'Observation', patients => 'patient'),
+  smart.protect('guard_test.by_case', 'Observation', patients => 'patient');
+GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA guard_test TO guard_app;
+VACUUM ANALYZE guard_test.observation, guard_test.by_text;
+SELECT smart.add_issuer('https://guard.example.org',
+  '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}',
+  '{https://guard.example.org/fhir}', max_patients => 10);
+-- logging in without a change of role: PostgreSQL itself replans when the role changes
+GRANT EXECUTE ON FUNCTION smart.assume TO guard_app;
+
+-- who(scope, patient): log in for the connection, or until the transaction ends
+CREATE FUNCTION guard_test.who(scope text, patient text DEFAULT NULL, local boolean DEFAULT false, exp float8 DEFAULT 4000000000) RETURNS void
+LANGUAGE sql AS $$ SELECT smart.assume(jsonb_strip_nulls(jsonb_build_object('scope', scope, 'exp', exp,
+  'patient', CASE WHEN patient LIKE '%,%' THEN to_jsonb(string_to_array(patient, ',')) ELSE to_jsonb(patient) END)), 'https://guard.example.org', local) $$;
+-- form(query): the nodes, conditions and filters of a plan, in short
+CREATE FUNCTION guard_test.form(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE line text;
+BEGIN
+  FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
+    IF line ~ 'Scan|Cond|Filter' THEN
+      line := regexp_replace(btrim(line), 'smart\.row_patients?\(.*?, 1\)', 'keys', 'g');
+      line := regexp_replace(line, 'smart\.(patient_\w+|row_check|row_is_regular)\(.*?::jsonb\)', '\1(..)', 'g');
+      RETURN NEXT regexp_replace(replace(line, 'smart.', ''), '::text', '', 'g');
+    END IF;
+  END LOOP;
+END $$;
+CREATE FUNCTION guard_test.error(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE code text; constraint_name text;
+BEGIN
+  EXECUTE query;
+  RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, constraint_name = CONSTRAINT_NAME;
+  RETURN code || ' ' || constraint_name;
+END $$;
+SET ROLE guard_app;
+SET plan_cache_mode = force_generic_plan;
+
+-- The forms.
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT guard_test.who('patient/*.rs', 'p1,p2,p3');
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT guard_test.form('DELETE FROM guard_test.by_text');
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.form('SELECT * FROM guard_test.observation WHERE id = ''1''');
+SELECT guard_test.who('system/*.rs?status=final');
+SELECT guard_test.form('SELECT * FROM guard_test.observation WHERE id = ''1''');
+SELECT guard_test.who('system/Condition.rs');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT smart.logout();
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+
+-- Prepared statements, through every form and back; nobody sees a row under any plan.
+PREPARE seen AS SELECT count(*) AS seen, count(DISTINCT resource #>> '{subject,reference}') AS patients,
+  (SELECT count(*) FROM guard_test.by_text) AS by_text FROM guard_test.observation;
+EXECUTE seen;
+SELECT guard_test.who('patient/*.rs', 'p1');
+EXECUTE seen;
+SELECT guard_test.who('patient/*.rs', 'p1,p2,p3');
+EXECUTE seen;
+SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
+EXECUTE seen;
+SELECT guard_test.who('patient/Observation.rs?status=final', 'p1,p99');
+EXECUTE seen;
+SELECT guard_test.who('system/*.rs');
+EXECUTE seen;
+SELECT smart.logout();
+EXECUTE seen;
+SELECT guard_test.who('system/*.rs');
+EXECUTE seen;
+SELECT guard_test.who('system/Observation.rs?status=final');
+EXECUTE seen;
+SELECT guard_test.who('patient/*.rs', 'p2');
+EXECUTE seen;
+SELECT guard_test.who('patient/Condition.rs', 'p2');
+EXECUTE seen;
+
+-- Sessions of one form share a plan; nothing is planned again at a login.
+SELECT guard_test.who('patient/*.rs', 'p1');
+PREPARE shared_plan AS SELECT min(id::int) FROM guard_test.observation;
+EXECUTE shared_plan;
+SELECT guard_test.who('patient/*.rs', 'p2');
+EXECUTE shared_plan;
+SELECT guard_test.who('patient/Observation.crs patient/Patient.rs', 'p3');
+EXECUTE shared_plan;
+SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = 'shared_plan';
+
+-- PL/pgSQL keeps plans.
+RESET ROLE;
+CREATE FUNCTION guard_test.counted() RETURNS bigint LANGUAGE plpgsql AS
+$$ DECLARE n bigint; BEGIN SELECT count(*) INTO n FROM guard_test.observation; RETURN n; END $$;
+SET ROLE guard_app;
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.counted();
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT guard_test.counted();
+SELECT smart.logout();
+SELECT guard_test.counted();
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.counted();
+-- ... and one function call may span sessions
+DO $$
+DECLARE result text := '';
+BEGIN
+  FOR i IN 1..2 LOOP
+    PERFORM guard_test.who('system/*.rs');
+    result := result || ' ' || guard_test.counted();
+    PERFORM guard_test.who('patient/*.rs', 'p1');
+    result := result || ' ' || guard_test.counted();
+    PERFORM smart.logout();
+    result := result || ' ' || guard_test.counted();
+  END LOOP;
+  RAISE WARNING 'all, one, nobody:%', result;
+END $$;
+
+-- An SQL function that is called again in one statement: PostgreSQL 15 to 17 keep its plan. All rows
+-- become one patient's, or an error, but never stay.
+RESET ROLE;
+CREATE FUNCTION guard_test.count_sql() RETURNS bigint LANGUAGE sql VOLATILE AS $$ SELECT count(*) FROM guard_test.observation $$;
+CREATE FUNCTION guard_test.count_as(scope text, patient text) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+  PERFORM guard_test.who(scope, patient);
+  RETURN 0;
+END $$;
+CREATE FUNCTION guard_test.count_in_one_statement(first text, second text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE counts bigint[];
+BEGIN
+  SELECT array_agg(n ORDER BY i) INTO counts FROM (
+    SELECT i, CASE WHEN i % 2 = 1 THEN guard_test.count_as(CASE i WHEN 1 THEN first ELSE second END, 'p1') ELSE guard_test.count_sql() END AS n
+    FROM generate_series(1, 4) i OFFSET 0) s;
+  RETURN CASE WHEN counts[4] <= 100 THEN 'narrow' ELSE counts::text END;
+EXCEPTION WHEN invalid_authorization_specification THEN
+  RETURN 'narrow';
+END $$;
+SET ROLE guard_app;
+SELECT guard_test.count_in_one_statement('system/*.rs', 'patient/*.rs');
+SELECT guard_test.count_in_one_statement('patient/*.rs', 'patient/Condition.rs');
+
+-- A login inside a running statement shows no further rows: the statement fails.
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT guard_test.error($$SELECT count(*) FROM guard_test.by_text o
+  WHERE CASE WHEN o.id = '1' THEN guard_test.count_as('patient/*.rs', 'p2') = 0 ELSE true END$$);
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.error($$SELECT count(*) FROM guard_test.by_text o
+  WHERE CASE WHEN o.id = '1' THEN guard_test.count_as('patient/*.rs', 'p2') = 0 ELSE true END$$);
+-- ... and one that began when nobody was logged in shows none
+SELECT smart.logout();
+SELECT count(*) FROM (SELECT guard_test.count_as('patient/*.rs', 'p2') AS n OFFSET 0) login, LATERAL (SELECT id FROM guard_test.by_text WHERE login.n = 0 OFFSET 0) o;
+-- ... nor does a scan that begins anew for each outer row, after the login
+SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
+SELECT count(o.id) AS of_other FROM (SELECT i, guard_test.count_as('patient/*.rs', 'p' || i) AS n FROM generate_series(2, 4) i OFFSET 0) login
+LEFT JOIN LATERAL (SELECT id FROM guard_test.by_text WHERE login.n = 0 OFFSET 0) o ON true;
+
+-- Cursors end with their session, also where the plan has no policy left to ask.
+BEGIN;
+SELECT guard_test.who('system/*.rs', local => true);
+DECLARE all_rows CURSOR FOR SELECT id FROM guard_test.observation;
+FETCH 1 FROM all_rows;
+SELECT guard_test.who('patient/*.rs', 'p1', local => true);
+SAVEPOINT before_fetch;
+FETCH 1 FROM all_rows;
+ROLLBACK TO before_fetch;
+COMMIT;
+-- the same session with another interaction: a cursor goes on only with the rights that it has now
+BEGIN;
+SELECT guard_test.who('system/Observation.rds', local => true);
+SELECT smart.set_interaction('search');
+DECLARE searched CURSOR FOR SELECT id FROM guard_test.observation;
+FETCH 1 FROM searched;
+SELECT smart.set_interaction('delete');
+FETCH 1 FROM searched;
+SELECT smart.set_interaction('update');
+FETCH 1 FROM searched;
+ROLLBACK;
+
+-- Savepoints: a narrow login inside a broad session, and back.
+BEGIN;
+SELECT guard_test.who('system/*.rs', local => true);
+EXECUTE seen;
+SAVEPOINT narrow;
+SELECT guard_test.who('patient/*.rs', 'p3', local => true);
+EXECUTE seen;
+SAVEPOINT logged_out;
+SELECT smart.logout();
+EXECUTE seen;
+ROLLBACK TO logged_out;
+EXECUTE seen;
+ROLLBACK TO narrow;
+EXECUTE seen;
+COMMIT;
+-- The end of SET LOCAL.
+EXECUTE seen;
+BEGIN;
+SELECT guard_test.who('system/*.rs', local => true);
+EXECUTE seen;
+COMMIT;
+EXECUTE seen;
+-- A refused login ends the session; no assignment tells of it.
+SELECT guard_test.who('system/*.rs');
+EXECUTE seen;
+SELECT smart.login('no.token.at_all');
+EXECUTE seen;
+SELECT guard_test.who('system/*.rs');
+EXECUTE seen;
+DO $$ BEGIN PERFORM smart.login('no.token.at_all'); EXCEPTION WHEN OTHERS THEN NULL; END $$;
+EXECUTE seen;
+
+-- Parallel plans, in every form.
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SET enable_indexscan = off;
+SET enable_bitmapscan = off;
+PREPARE in_parallel AS SELECT count(*) AS observations, (SELECT count(*) FROM guard_test.by_text) AS by_text FROM guard_test.observation;
+SELECT guard_test.who('system/*.rs');
+SELECT count(*) > 0 AS parallel FROM guard_test.form('EXECUTE in_parallel') f WHERE f ~ 'Parallel';
+EXECUTE in_parallel;
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT count(*) > 0 AS parallel FROM guard_test.form('EXECUTE in_parallel') f WHERE f ~ 'Parallel';
+EXECUTE in_parallel;
+SELECT guard_test.who('patient/*.rs', 'p1,p2');
+EXECUTE in_parallel;
+SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
+EXECUTE in_parallel;
+SELECT smart.logout();
+EXECUTE in_parallel;
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+RESET enable_indexscan;
+RESET enable_bitmapscan;
+
+-- Expiry between planning and execution: an error, in plans without any condition too.
+SELECT guard_test.who('system/*.rs', exp => extract(epoch FROM clock_timestamp()) - 59);
+EXECUTE seen;
+SELECT pg_sleep(1.2);
+SELECT guard_test.error('EXECUTE seen');
+
+-- A key is compared as the decision compares it: a collation that finds P1 for p1 shows nothing more.
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT guard_test.form('SELECT * FROM guard_test.by_case');
+SELECT id FROM guard_test.by_case;
+SELECT guard_test.who('patient/*.rs', 'P1');
+SELECT id FROM guard_test.by_case;
+
+-- Irregular rows: a table that has one is asked row by row, one that has one no more is not.
+SELECT guard_test.who('system/*.rs');
+EXECUTE seen;
+RESET ROLE;
+INSERT INTO guard_test.observation VALUES ('x1', '{"resourceType": "Patient", "id": "x1"}');
+SET ROLE guard_app;
+-- the plan was made before: it fails once, and shows no row that it may not
+EXECUTE seen;
+EXECUTE seen;
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+SELECT guard_test.who('patient/*.rs', 'p1');
+EXECUTE seen;
+RESET ROLE;
+DELETE FROM guard_test.observation WHERE id = 'x1';
+REINDEX TABLE guard_test.observation;
+SET ROLE guard_app;
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+-- keys that are spelled in another way are found, and are not taken for another patient's
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT count(*) FROM guard_test.by_text;
+RESET ROLE;
+INSERT INTO guard_test.by_text VALUES ('y1', '{"resourceType": "Observation", "id": "y1", "subject": {"reference": "Patient/p1"}}', 'Patient/p1'),
+  ('y2', '{"resourceType": "Condition", "id": "y2", "subject": {"reference": "Patient/p1"}}', 'p1');
+SET ROLE guard_app;
+SELECT count(*), count(*) FILTER (WHERE id ~ 'y') AS other FROM guard_test.by_text;
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT guard_test.who('system/*.rs');
+SELECT count(*), count(*) FILTER (WHERE id = 'y2') AS of_other_type FROM guard_test.by_text;
+
+-- What is called by hand gives nothing away: a value only inside a statement that was planned as protected.
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT smart.patient_key('SELECT', 'Observation', options) IS NULL AS no_key,
+  smart.patient_keys('SELECT', 'Observation', options) IS NULL AS no_keys
+FROM smart.protected_table WHERE relation = 'guard_test.by_text'::regclass;
+
+RESET ROLE;
+SELECT smart.logout();
+SELECT smart.drop_issuer('https://guard.example.org');
+DEALLOCATE ALL;
+REVOKE EXECUTE ON FUNCTION smart.assume FROM guard_app;
+DROP SCHEMA guard_test CASCADE;
+DROP ROLE guard_app;
