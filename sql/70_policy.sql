@@ -36,6 +36,10 @@ CREATE FUNCTION smart.session_patient_uuids() RETURNS uuid[]
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_uuids';
 COMMENT ON FUNCTION smart.session_patient_uuids() IS
   'Those of smart.session_patients() that are uuids: for tables that store uuids.';
+CREATE FUNCTION smart.session_patient_marks() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_marks';
+COMMENT ON FUNCTION smart.session_patient_marks() IS
+  'smart.session_patients(), and * for the rows that smart.row_patient() gives it to: records about several patients.';
 
 CREATE FUNCTION smart.session_patient() RETURNS text
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient';

@@ -211,6 +211,19 @@ key_type_is_supported(Oid type)
 	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
 }
 
+/* What smart.row_patient() gives for a record about several patients. */
+static bool
+is_several(Datum value, Oid type)
+{
+	text *key;
+
+	if (type != TEXTOID)
+		return false;
+	key = DatumGetTextPP(value);
+	return VARSIZE_ANY_EXHDR(key) == strlen(FHIR_SEVERAL_PATIENTS) &&
+		   memcmp(VARDATA_ANY(key), FHIR_SEVERAL_PATIENTS, strlen(FHIR_SEVERAL_PATIENTS)) == 0;
+}
+
 void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
@@ -220,7 +233,7 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	if (!table->has_patients)
 	{
 		/* not computed: the decision finds them in the resource when it needs them */
-		if (isnull)
+		if (isnull || is_several(value, type))
 			return;
 		row->has_members = true;
 		if (table->reading == FHIR_SUBJECT)

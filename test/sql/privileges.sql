@@ -21,7 +21,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	('policy functions: policies and index expressions call them with the querying role''s rights',
 	 '{row_policy,row_patients,row_patient,row_is_regular,resource_json}'),
 	('policy functions: stand in folded plans, which are checked against the querying role',
-	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patients,session_patient_references,
+	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patient_marks,session_patients,session_patient_references,
 	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids}'),
 	('policy functions: the view protected_table calls them with the reader''s rights',
 	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index}'),
