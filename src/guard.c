@@ -49,6 +49,7 @@ typedef struct GuardedQuery
 	QueryDesc *query;
 	uint64 generation;
 	int32 interaction; /* of that session when the forms were last compared */
+	bool started;	   /* has run before: a cursor that goes on */
 	bool stands_alone; /* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
 } GuardedQuery;
@@ -118,10 +119,13 @@ add_mark(int cache_id, uint32 value)
 }
 
 void
-guard_note_form(PolicyCall call, PolicyForm form)
+guard_note_form(PlannerInfo *root, PolicyCall call, PolicyForm form)
 {
-	if (planning == NULL)
+	if (!guard_is_planning_query(root))
+	{
+		policy_plans_note_unmarked(call, form);
 		return;
+	}
 	add_mark(MARK_FORM(form), call);
 	add_mark(PROCOID, policy_plans_note(call, form));
 }
@@ -309,6 +313,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 		GuardedQuery *entry = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(GuardedQuery));
 
 		entry->query = query;
+		entry->started = false;
 		entry->generation = session_generation();
 		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
 		entry->stands_alone = stands_alone(query->plannedstmt);
@@ -365,8 +370,11 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 		return;
 	}
 	entry = guarded_query(query);
-	if (entry != NULL)
+	/* what comes right after the start was checked there, unless the session is another by now */
+	if (entry != NULL && (entry->started || entry->generation != session_generation()))
 		check_continue(entry);
+	if (entry != NULL)
+		entry->started = true;
 	PG_TRY();
 	{
 		running = entry;

@@ -333,7 +333,7 @@ simplify(SupportRequestSimplify *request)
 	guarded = guard_is_planning_query(request->root);
 	if (form == POLICY_BY_ROW)
 	{
-		guard_note_form(number, form);
+		guard_note_form(request->root, number, form);
 		return (Node *) row_check(call, check_function, keys.stored);
 	}
 	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes);
@@ -342,7 +342,7 @@ simplify(SupportRequestSimplify *request)
 	{
 		if (guarded && regular)
 		{
-			guard_note_form(number, POLICY_ALL);
+			guard_note_form(request->root, number, POLICY_ALL);
 			guard_note_regular(indexes);
 			return makeBoolConst(true, false);
 		}
@@ -359,13 +359,13 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_checked(call, &keys, several);
 			if (condition != NULL)
 			{
-				guard_note_form(number, form);
+				guard_note_form(request->root, number, form);
 				if (!keys.array || keys.stored)
 					guard_note_regular(indexes);
 				return (Node *) condition;
 			}
 		}
-		if (keys.array || (regular && keys.spelled))
+		if (keys.array || (regular && guarded && keys.spelled))
 			condition = compare_session(call, &keys, several);
 		if (condition != NULL && !keys.array)
 			guard_note_regular(indexes);
@@ -379,7 +379,7 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_session(call, &keys, true);
 		}
 	}
-	guard_note_form(number, form);
+	guard_note_form(request->root, number, form);
 	if (condition == NULL)
 		return (Node *) row_check(call, check_function, keys.stored);
 	return (Node *) makeBoolExpr(
