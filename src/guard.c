@@ -49,7 +49,6 @@ typedef struct GuardedQuery
 	QueryDesc *query;
 	uint64 generation;
 	int32 interaction; /* of that session when the forms were last compared */
-	bool started;	   /* has run before: a cursor that goes on */
 	bool stands_alone; /* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
 } GuardedQuery;
@@ -313,7 +312,6 @@ guard_executor_start(QueryDesc *query, int eflags)
 		GuardedQuery *entry = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(GuardedQuery));
 
 		entry->query = query;
-		entry->started = false;
 		entry->generation = session_generation();
 		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
 		entry->stands_alone = stands_alone(query->plannedstmt);
@@ -370,11 +368,8 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 		return;
 	}
 	entry = guarded_query(query);
-	/* what comes right after the start was checked there, unless the session is another by now */
-	if (entry != NULL && (entry->started || entry->generation != session_generation()))
-		check_continue(entry);
 	if (entry != NULL)
-		entry->started = true;
+		check_continue(entry);
 	PG_TRY();
 	{
 		running = entry;

@@ -212,6 +212,9 @@ compute(const Call *call, const Session *session)
 	/* the policy of a type that does not exist lets nothing pass */
 	if (!call->known_type)
 		return POLICY_ONE;
+	/* by a setting, which is of no session's kind; protect() writes no such policy */
+	if (call->table.shared == SHARED_DEFAULT && call->table.shared_types == NULL)
+		return POLICY_BY_ROW;
 	shape = access_shape(session, &call->table, call->type, call->command);
 	several = access_count_patients(session, shape.levels, &only) > 1;
 	switch (shape.kind)
