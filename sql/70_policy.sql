@@ -12,9 +12,14 @@ CREATE FUNCTION smart.row_policy(
 COMMENT ON FUNCTION smart.row_policy(text, "any", jsonb, text, text, jsonb) IS
   'The policies that smart.protect() writes: may the session do this (SELECT, INSERT CHECK, UPDATE, UPDATE CHECK, DELETE) to the row? patients: keys of the row''s patients. The CHECK forms raise 42501 insufficient scope; an expired or revoked session 28000.';
 
+CREATE FUNCTION smart.row_check_support(internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_row_check_support';
+REVOKE ALL ON FUNCTION smart.row_check_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION smart.row_check_support(internal) IS 'Planner support of smart.row_check(): estimates.';
+
 CREATE FUNCTION smart.row_check(
   command text, patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
-  LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'smart_row_policy';
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 SUPPORT smart.row_check_support AS 'MODULE_PATHNAME', 'smart_row_policy';
 COMMENT ON FUNCTION smart.row_check(text, "any", jsonb, text, text, jsonb) IS
   'smart.row_policy() without planner support: what stays of it in a folded plan.';
 
