@@ -68,8 +68,7 @@ smart_row_check_support(PG_FUNCTION_ARGS)
 {
 	Node *request = (Node *) PG_GETARG_POINTER(0);
 
-	if (IsA(request, SupportRequestSelectivity) &&
-		estimate((SupportRequestSelectivity *) request))
+	if (IsA(request, SupportRequestSelectivity) && estimate((SupportRequestSelectivity *) request))
 		PG_RETURN_POINTER(request);
 	PG_RETURN_POINTER(NULL);
 }
