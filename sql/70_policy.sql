@@ -124,3 +124,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION smart.refuse_truncate() IS 'Trigger of protected tables: no policy covers TRUNCATE, so it is refused (42501).';
+
+CREATE FUNCTION smart.followed_references(resource jsonb, path text, base_url text) RETURNS text[]
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 50 AS 'MODULE_PATHNAME', 'smart_followed_references';
+COMMENT ON FUNCTION smart.followed_references(jsonb, text, text) IS
+  'What the References at a path (target, entity.what) name: Type/id each, and an empty text for what is not of this server (another base, a contained resource, a URN).';
+
+CREATE FUNCTION smart.followed_expression(relation regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('smart.followed_references(%s, %L::pg_catalog.text, %L::pg_catalog.text)', p.resource, p.options ->> 'follow', p.options ->> 'base_url')
+  FROM smart.policy_info(relation) p WHERE p.options ? 'follow'
+$$;
+COMMENT ON FUNCTION smart.followed_expression(regclass) IS 'What a row of a table that follows names: the expression of its index <table>_smart_followed.';

@@ -147,6 +147,7 @@ policy_options(Jsonb *options, AccessTable *table)
 		table->shared = SHARED_DEFAULT;
 	table->shared_types = option_names(options, "shared_types");
 	table->has_patients = option_bool(options, "patients");
+	table->followed = option(options, "follow") != NULL;
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
 	base_url = policy_option_text(options, "base_url");
