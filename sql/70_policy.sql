@@ -78,6 +78,18 @@ CREATE FUNCTION smart.patient_uuids(command text, resource_type text, options js
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patient_uuids';
 COMMENT ON FUNCTION smart.patient_uuids(text, text, jsonb) IS 'Those of smart.patient_keys() that are uuids: for tables that store uuids.';
 
+CREATE FUNCTION smart.among_patients_support(internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_among_patients_support';
+REVOKE ALL ON FUNCTION smart.among_patients_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION smart.among_patients_support(internal) IS 'Planner support of smart.among_patients(): the index condition in it.';
+CREATE FUNCTION smart.among_patients(key text, command text, resource_type text, options jsonb) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 2 SUPPORT smart.among_patients_support AS 'MODULE_PATHNAME', 'smart_among_patients';
+COMMENT ON FUNCTION smart.among_patients(text, text, text, jsonb) IS
+  'Is the key among smart.patient_keys()? Stands alone in folded plans of sessions with several patients.';
+CREATE FUNCTION smart.among_patients(key uuid, command text, resource_type text, options jsonb) RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 2 SUPPORT smart.among_patients_support AS 'MODULE_PATHNAME', 'smart_among_patients';
+COMMENT ON FUNCTION smart.among_patients(uuid, text, text, jsonb) IS 'Is the key among smart.patient_uuids()?';
+
 CREATE FUNCTION smart.policy_info(
   relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text,
   OUT options jsonb)

@@ -26,6 +26,12 @@ access_count_patients(const Session *session, int levels, const char **only)
 
 	*only = NULL;
 	for (int level = SCOPE_LEVEL_PATIENT; level <= SCOPE_LEVEL_USER; level++)
+		if (levels & (1 << level))
+			n += level_patients(session, level).n;
+	if (n >= ACCESS_MANY_PATIENTS)
+		return 3;
+	n = 0;
+	for (int level = SCOPE_LEVEL_PATIENT; level <= SCOPE_LEVEL_USER; level++)
 	{
 		SessionTexts texts = level_patients(session, level);
 		const char *id = session_texts_first(session, texts);

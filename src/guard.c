@@ -243,7 +243,7 @@ stands_alone(const PlannedStmt *plan)
 		int cache_id = lfirst_node(PlanInvalItem, cell)->cacheId;
 
 		if (cache_id == MARK_FORM(POLICY_ONE) || cache_id == MARK_FORM(POLICY_SEVERAL) ||
-			cache_id == MARK_FORM(POLICY_ALL))
+			cache_id == MARK_FORM(POLICY_MANY) || cache_id == MARK_FORM(POLICY_ALL))
 			return true;
 	}
 	return false;

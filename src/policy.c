@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
@@ -20,6 +21,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
+#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
@@ -120,6 +122,25 @@ policy_options_are_current(Jsonb *options)
 	return revision != NULL && revision->type == jbvNumeric &&
 		   DatumGetInt32(DirectFunctionCall1(
 			   numeric_int4, NumericGetDatum(revision->val.numeric))) == fhir_revision;
+}
+
+bool
+policy_keys_are_references(Jsonb *options)
+{
+	JsonbValue *form = option(options, "patients_form");
+
+	return form != NULL && form->type == jbvString && form->val.string.len == 9 &&
+		   memcmp(form->val.string.val, "reference", 9) == 0;
+}
+
+Oid
+policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes)
+{
+	return GetSysCacheOid3(PROCNAMEARGSNSP,
+						   Anum_pg_proc_oid,
+						   CStringGetDatum(name),
+						   PointerGetDatum(buildoidvector(argtypes, nargs)),
+						   ObjectIdGetDatum(get_func_namespace(function)));
 }
 
 void

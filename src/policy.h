@@ -12,6 +12,9 @@
 #include "access.h"
 #include "compat.h"
 
+/* pg_operator.dat: uuid = uuid has no symbol of its own in all versions. */
+#define UUID_EQUAL_OPERATOR 2972
+
 /* Arguments of smart.row_policy(). */
 enum
 {
@@ -41,12 +44,17 @@ extern bool policy_is_call(const char *expression);
  */
 extern void policy_options(Jsonb *options, AccessTable *table);
 
+/* Do they say that stored keys are spelled Patient/<id>? */
+extern bool policy_keys_are_references(Jsonb *options);
 /* Were they made for these generated tables? */
 extern bool policy_options_are_current(Jsonb *options);
 /* A text among the options, palloc'd, or NULL. */
 extern char *policy_option_text(Jsonb *options, const char *name);
 /* SELECT, INSERT CHECK, ...; *check: of a new row, raises instead of returning false. */
 extern AccessCommand policy_command_parse(const char *name, bool *check);
+
+/* A function in the schema of another one, by its name and argument types; or InvalidOid. */
+extern Oid policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes);
 
 /* Put a patients argument (text, text[], uuid or uuid[]) into row->patients or row->members. */
 extern void policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull,

@@ -6,6 +6,7 @@
  *
  *	ONE				key = smart.patient_key(..)			keys && smart.patient_keys(..)
  *	SEVERAL			key = ANY (smart.patient_keys(..))	keys && smart.patient_keys(..)
+ *	MANY			smart.among_patients(key, ..)		keys && smart.patient_keys(..)
  *	ONE_WITHIN		key = smart.session_patient() AND row_check(..)		and likewise
  *	SEVERAL_WITHIN	key = ANY (smart.session_patients()) AND row_check(..)
  *	ALL				TRUE
@@ -23,7 +24,7 @@
  * 2. smart.patient_key() and its like are NULL, or an empty array, unless the decision under the
  *	  session of the moment is "the rows of these patients, all of them, and nothing else", and
  *	  the statement started under that session. A comparison with NULL lets no row pass.
- * 3. The key of a regular row is all that the decision then asks of it. ONE and SEVERAL stand
+ * 3. The key of a regular row is all that the decision then asks of it. ONE, SEVERAL and MANY stand
  *	  without row_check() only where an irregular row cannot pass: computed arrays are empty for
  *	  what is no resource of its table's type and hold each patient of the others; other keys
  *	  only while the table's index of irregular rows is empty.
@@ -34,7 +35,7 @@
  *	  each call that became TRUE, under the session of the moment, and that each index is still
  *	  empty. If not, the statement fails, and its plan is dropped. A cursor's FETCH asks again
  *	  about each form.
- * 6. So TRUE, and ONE and SEVERAL without row_check(), need a plan that the guard will see:
+ * 6. So TRUE, and ONE, SEVERAL and MANY without row_check(), need a plan that the guard will see:
  *	  they are made only inside our planner hook, for the query that it was called with. Where another
  *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
  *
@@ -73,9 +74,6 @@
 
 PG_FUNCTION_INFO_V1(smart_row_policy_support);
 
-/* pg_operator.dat: uuid = uuid has no symbol of its own in all versions. */
-#define UUID_EQUAL_OPERATOR 2972
-
 /* The keys of a call, and the names of the functions that they are compared with. */
 typedef struct Keys
 {
@@ -91,17 +89,6 @@ typedef struct Keys
 	const char *patient_key;
 	const char *patient_keys;
 } Keys;
-
-/* A function of schema smart, by its argument types. */
-static Oid
-function_beside(FuncExpr *call, const char *name, int nargs, const Oid *argtypes)
-{
-	return GetSysCacheOid3(PROCNAMEARGSNSP,
-						   Anum_pg_proc_oid,
-						   CStringGetDatum(name),
-						   PointerGetDatum(buildoidvector(argtypes, nargs)),
-						   ObjectIdGetDatum(get_func_namespace(call->funcid)));
-}
 
 /* smart.row_patients() or row_patient() of the same row that the policy is asked about? */
 static bool
@@ -233,8 +220,8 @@ static Expr *
 compare_session(FuncExpr *call, const Keys *keys, bool several)
 {
 	bool array = several || keys->array;
-	Oid function =
-		function_beside(call, array ? keys->session_patients : keys->session_patient, 0, NULL);
+	Oid function = policy_function_beside(
+		call->funcid, array ? keys->session_patients : keys->session_patient, 0, NULL);
 	Oid type = value_type(keys, array);
 
 	if (!OidIsValid(function))
@@ -247,16 +234,22 @@ compare_session(FuncExpr *call, const Keys *keys, bool several)
 
 /* The keys against the patients of the decision, which check themselves. */
 static Expr *
-compare_checked(FuncExpr *call, const Keys *keys, bool several)
+compare_checked(FuncExpr *call, const Keys *keys, PolicyForm form)
 {
-	static const Oid argtypes[] = {TEXTOID, TEXTOID, JSONBOID};
+	const Oid argtypes[] = {keys->type, TEXTOID, TEXTOID, JSONBOID};
+	Oid collation = exprCollation((Node *) keys->expr);
+	bool several = form == POLICY_SEVERAL && !keys->array;
+	bool many = form == POLICY_MANY && !keys->array;
 	bool array = several || keys->array;
-	Oid function =
-		function_beside(call, array ? keys->patient_keys : keys->patient_key, 3, argtypes);
 	Oid type = value_type(keys, array);
 	Node *resource_type = list_nth(call->args, POLICY_TYPE);
+	Oid function;
 	List *args;
 
+	function =
+		many ? policy_function_beside(call->funcid, "among_patients", 4, argtypes)
+			 : policy_function_beside(
+				   call->funcid, array ? keys->patient_keys : keys->patient_key, 3, argtypes + 1);
 	if (!OidIsValid(function))
 		return NULL;
 	if (!IsA(resource_type, Const))
@@ -264,6 +257,14 @@ compare_checked(FuncExpr *call, const Keys *keys, bool several)
 	args = list_make3(copyObject(list_nth(call->args, POLICY_COMMAND)),
 					  copyObject(resource_type),
 					  copyObject(list_nth(call->args, POLICY_OPTIONS)));
+	/* an index sees key = ANY (smart.patient_keys(..)) in it */
+	if (many)
+		return (Expr *) makeFuncExpr(function,
+									 BOOLOID,
+									 lcons(copyObject(keys->expr), args),
+									 InvalidOid,
+									 keys->type == UUIDOID ? InvalidOid : collation,
+									 COERCE_EXPLICIT_CALL);
 	return compare(keys,
 				   (Expr *) makeFuncExpr(function,
 										 type,
@@ -321,7 +322,7 @@ simplify(SupportRequestSimplify *request)
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
 	guard_note_policy();
-	check_function = function_beside(call, "row_check", POLICY_N_ARGS, argtypes);
+	check_function = policy_function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
 	if (!OidIsValid(check_function))
 		return NULL;
 	number = find_call(call);
@@ -350,13 +351,13 @@ simplify(SupportRequestSimplify *request)
 	}
 	else if (keys.expr != NULL)
 	{
-		bool several = !keys.array && (form == POLICY_SEVERAL || form == POLICY_SEVERAL_WITHIN);
-		bool whole = form == POLICY_ONE || form == POLICY_SEVERAL;
+		bool several = !keys.array && form != POLICY_ONE && form != POLICY_ONE_WITHIN;
+		bool whole = form == POLICY_ONE || form == POLICY_SEVERAL || form == POLICY_MANY;
 
 		if (whole && guarded && keys.exact && keys.spelled && keys.known &&
 			(regular || (keys.array && !keys.stored)))
 		{
-			condition = compare_checked(call, &keys, several);
+			condition = compare_checked(call, &keys, form);
 			if (condition != NULL)
 			{
 				guard_note_form(request->root, number, form);

@@ -24,7 +24,8 @@
 
 #include "compat.h"
 #include "guard.h"
-#include "policy_plans.h"
+#include "policy.h"
+#include "policy_patient.h"
 #include "session.h"
 
 PG_FUNCTION_INFO_V1(smart_session_patients);
@@ -175,10 +176,7 @@ smart_session_patient_uuid(PG_FUNCTION_ARGS)
 /* Kept in fn_extra: the value is the same until the session or the statement is another. */
 typedef struct PatientState
 {
-	PolicyCall call;
-	MemoryContext context; /* of the value alone */
-	uint64 epoch;
-	uint64 statement; /* generation that the statement started under, plus one */
+	PatientCheck check;
 	Datum value;
 	bool isnull;
 } PatientState;
@@ -198,46 +196,89 @@ statement_started_under(void)
 	return guard_is_planning() || IsParallelWorker() ? session_generation() + 1 : 0;
 }
 
+void
+patient_check_init(PatientCheck *check, text *command, text *type, Jsonb *options)
+{
+	check->call = policy_call_find(command, type, options);
+	check->epoch = 0;
+	check->statement = 0;
+}
+
+bool
+patient_check_is_stale(const PatientCheck *check)
+{
+	return check->epoch != session_epoch() || check->statement != statement_started_under();
+}
+
+/* The levels whose patients count; 0 when the decision is not a form of theirs. */
+static int
+levels_now(PatientCheck *check, bool several)
+{
+	const Session *session = session_current();
+	PolicyForm form;
+	int levels;
+
+	check->epoch = 0;
+	check->statement = statement_started_under();
+	form = policy_call_form(check->call, session, &levels);
+	check->epoch = session_epoch();
+	if (session == NULL || check->statement != session_generation() + 1 ||
+		(form != POLICY_ONE && (!several || (form != POLICY_SEVERAL && form != POLICY_MANY))))
+		return 0;
+	return levels;
+}
+
+ArrayType *
+patient_check_again(PatientCheck *check, bool as_uuid)
+{
+	const AccessTable *table = policy_call_table(check->call);
+	int levels = levels_now(check, true);
+
+	if (levels == 0 || table == NULL)
+		return NULL;
+	return patients_array(session_current(),
+						  levels,
+						  as_uuid									? SPELLING_UUID
+						  : policy_call_has_references(check->call) ? SPELLING_REFERENCE
+																	: SPELLING_ID);
+}
+
 static Datum
 checked(FunctionCallInfo fcinfo, Spelling spelling, bool several)
 {
 	PatientState *state = fcinfo->flinfo->fn_extra;
-	const Session *session = session_current();
-	uint64 statement = statement_started_under();
-	int levels;
 
 	if (state == NULL)
 	{
-		PolicyCall call;
-
 		if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 			PG_RETURN_NULL();
-		call = policy_call_find(PG_GETARG_TEXT_PP(0),
-								PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
-								PG_GETARG_JSONB_P(2));
 		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(PatientState));
-		state->call = call;
-		state->context = AllocSetContextCreate(
-			fcinfo->flinfo->fn_mcxt, "smart_fhir patients", ALLOCSET_SMALL_SIZES);
+		state->isnull = true;
+		patient_check_init(&state->check,
+						   PG_GETARG_TEXT_PP(0),
+						   PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+						   PG_GETARG_JSONB_P(2));
 		fcinfo->flinfo->fn_extra = state;
 	}
-	if (state->epoch != session_epoch() || state->statement != statement)
+	if (patient_check_is_stale(&state->check))
 	{
-		PolicyForm form = policy_call_form(state->call, session, &levels);
 		MemoryContext old;
+		int levels;
 
-		state->epoch = 0;
-		MemoryContextReset(state->context);
-		old = MemoryContextSwitchTo(state->context);
-		state->isnull = session == NULL || statement != session_generation() + 1 ||
-						(form != POLICY_ONE && (form != POLICY_SEVERAL || !several));
-		if (!state->isnull && several)
-			state->value = PointerGetDatum(patients_array(session, levels, spelling));
-		else if (!state->isnull)
-			state->value = patient_value(session, levels, spelling, &state->isnull);
+		/* text or uuid or an array of them: by reference in any case */
+		if (!state->isnull)
+			pfree(DatumGetPointer(state->value));
+		state->isnull = true;
+		levels = levels_now(&state->check, several);
+		old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		if (several && session_current() != NULL)
+		{
+			state->value = PointerGetDatum(patients_array(session_current(), levels, spelling));
+			state->isnull = false;
+		}
+		else if (levels != 0)
+			state->value = patient_value(session_current(), levels, spelling, &state->isnull);
 		MemoryContextSwitchTo(old);
-		state->epoch = session_epoch();
-		state->statement = statement;
 	}
 	fcinfo->isnull = state->isnull;
 	return state->isnull ? (Datum) 0 : state->value;

@@ -44,16 +44,21 @@
 #define MAX_DROPS 32
 #define UNKNOWN 0xFF
 
+StaticAssertDecl(POLICY_N_FORMS <= 8, "a form is a bit of a byte");
+
 typedef struct Call
 {
 	MemoryContext context;
+	/* what the call is told, to compare */
 	uint32 hash;
-	int len;
-	char *bytes; /* command, type and options, to compare */
+	text *command_text;
+	text *type_text; /* NULL: of many types */
+	Jsonb *options;
 	AccessCommand command;
 	bool folds; /* checks of new rows do not: they raise an error */
 	int type;	/* -1: many */
 	bool known_type;
+	bool references; /* stored keys are spelled Patient/<id> */
 	AccessTable table;
 	uint8 planned;	/* bits 1 << PolicyForm: plans may have been made in it */
 	uint8 unmarked; /* the same for plans that do not carry the item */
@@ -127,33 +132,42 @@ start_again(void)
 	ResetPlanCache();
 }
 
+static bool
+same_bytes(const void *a, const void *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return VARSIZE_ANY_EXHDR(a) == VARSIZE_ANY_EXHDR(b) &&
+		   memcmp(VARDATA_ANY(a), VARDATA_ANY(b), VARSIZE_ANY_EXHDR(a)) == 0;
+}
+
+static text *
+copy_text(const text *value)
+{
+	return value == NULL ? NULL
+						 : cstring_to_text_with_len(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
 PolicyCall
 policy_call_find(text *command, text *type, Jsonb *options)
 {
-	StringInfoData key;
-	char *command_name = text_to_cstring(command);
+	uint32 hash = hash_bytes((unsigned char *) VARDATA_ANY(command), VARSIZE_ANY_EXHDR(command)) +
+				  VARSIZE_ANY(options);
 	MemoryContext own;
 	MemoryContext old;
 	Call *call;
-	uint32 hash;
 	bool check;
 
-	initStringInfo(&key);
-	appendBinaryStringInfo(&key, command_name, strlen(command_name) + 1);
+	/* runs once a statement, so nothing is allocated on the way to a known call */
 	if (type != NULL)
-		appendBinaryStringInfo(&key, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
-	appendStringInfoChar(&key, '\0');
-	appendStringInfoChar(&key, type == NULL ? 'n' : 't');
-	appendBinaryStringInfo(&key, (char *) options, VARSIZE(options));
-	hash = hash_bytes((unsigned char *) key.data, key.len);
+		hash = hash_combine(
+			hash, hash_bytes((unsigned char *) VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)));
 	for (int i = 0; i < n_calls; i++)
 	{
-		if (calls[i]->hash == hash && calls[i]->len == key.len &&
-			memcmp(calls[i]->bytes, key.data, key.len) == 0)
-		{
-			pfree(key.data);
+		call = calls[i];
+		if (call->hash == hash && same_bytes(call->command_text, command) &&
+			same_bytes(call->type_text, type) && same_bytes(call->options, options))
 			return first_call + i;
-		}
 	}
 
 	/* whole before it is entered */
@@ -162,12 +176,14 @@ policy_call_find(text *command, text *type, Jsonb *options)
 	call = palloc0(sizeof(Call));
 	call->context = own;
 	call->hash = hash;
-	call->len = key.len;
-	call->bytes = palloc(key.len);
-	memcpy(call->bytes, key.data, key.len);
-	call->command = policy_command_parse(command_name, &check);
+	call->command_text = copy_text(command);
+	call->type_text = copy_text(type);
+	call->options = palloc(VARSIZE(options));
+	memcpy(call->options, options, VARSIZE(options));
+	call->command = policy_command_parse(text_to_cstring(command), &check);
 	call->folds = !check;
 	policy_options(options, &call->table);
+	call->references = policy_keys_are_references(options);
 	call->type =
 		type == NULL
 			? -1
@@ -189,6 +205,14 @@ policy_call_table(PolicyCall number)
 	return call == NULL ? NULL : &call->table;
 }
 
+bool
+policy_call_has_references(PolicyCall number)
+{
+	Call *call = call_of(number);
+
+	return call != NULL && call->references;
+}
+
 /* The session's kind, when it has one that is still remembered. */
 static Kind *
 kind_of(const Session *session)
@@ -207,7 +231,7 @@ compute(const Call *call, const Session *session)
 	AccessShape shape;
 	PolicyForm form = POLICY_BY_ROW;
 	const char *only;
-	bool several;
+	int n;
 
 	/* the policy of a type that does not exist lets nothing pass */
 	if (!call->known_type)
@@ -216,7 +240,7 @@ compute(const Call *call, const Session *session)
 	if (call->table.shared == SHARED_DEFAULT && call->table.shared_types == NULL)
 		return POLICY_BY_ROW;
 	shape = access_shape(session, &call->table, call->type, call->command);
-	several = access_count_patients(session, shape.levels, &only) > 1;
+	n = access_count_patients(session, shape.levels, &only);
 	switch (shape.kind)
 	{
 		case ACCESS_SHAPE_BY_ROW:
@@ -226,12 +250,12 @@ compute(const Call *call, const Session *session)
 			form = POLICY_ONE;
 			break;
 		case ACCESS_SHAPE_PATIENTS:
-			form = several ? POLICY_SEVERAL : POLICY_ONE;
+			form = n == 3 ? POLICY_MANY : n == 2 ? POLICY_SEVERAL : POLICY_ONE;
 			break;
 		case ACCESS_SHAPE_WITHIN:
 			/* the key of these is a patient of any level */
-			several = access_count_patients(session, ACCESS_LEVELS_OF_PATIENTS, &only) > 1;
-			form = several ? POLICY_SEVERAL_WITHIN : POLICY_ONE_WITHIN;
+			n = access_count_patients(session, ACCESS_LEVELS_OF_PATIENTS, &only);
+			form = n > 1 ? POLICY_SEVERAL_WITHIN : POLICY_ONE_WITHIN;
 			break;
 		case ACCESS_SHAPE_ALL:
 			form = POLICY_ALL;

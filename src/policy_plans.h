@@ -17,6 +17,7 @@ typedef enum PolicyForm
 	POLICY_BY_ROW,
 	POLICY_ONE,			   /* one patient's rows, or none: no patient, no scope, nobody */
 	POLICY_SEVERAL,		   /* the rows of several patients */
+	POLICY_MANY,		   /* the rows of hundreds */
 	POLICY_ONE_WITHIN,	   /* some of one patient's rows */
 	POLICY_SEVERAL_WITHIN, /* some of several patients' rows */
 	POLICY_ALL,			   /* every valid row: the call is gone */
@@ -35,6 +36,8 @@ extern PolicyCall policy_call_find(text *command, text *type, Jsonb *options);
 
 /* What the call was told of its table; NULL when the call is no longer known. */
 extern const AccessTable *policy_call_table(PolicyCall call);
+/* Does the table spell its stored keys Patient/<id>? */
+extern bool policy_call_has_references(PolicyCall call);
 
 /*
  * The form that the call has under a session, NULL for nobody. *levels: bits 1 << ScopeLevel of

@@ -26,7 +26,8 @@
 #include "optimizer/optimizer.h"
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
-#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
+#include "storage/smgr.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -199,14 +200,20 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 bool
 policy_regular_index_is_empty(Oid oid)
 {
-	Relation index = try_relation_open(oid, AccessShareLock);
+	Relation index;
 	bool empty;
 
-	if (index == NULL)
+	/* as try_relation_open() does, without a look into pg_class: this runs once a statement */
+	LockRelationOid(oid, AccessShareLock);
+	index = RelationIdGetRelation(oid);
+	if (!RelationIsValid(index))
+	{
+		UnlockRelationOid(oid, AccessShareLock);
 		return false;
+	}
 	empty = index->rd_rel->relkind == RELKIND_INDEX && is_usable(index) &&
-			RelationGetNumberOfBlocks(index) == 1;
-	relation_close(index, NoLock);
+			smgrnblocks(RelationGetSmgr(index), MAIN_FORKNUM) == 1;
+	RelationClose(index);
 	return empty;
 }
 

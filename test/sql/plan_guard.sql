@@ -24,7 +24,7 @@ GRANT SELECT, UPDATE, DELETE ON ALL TABLES IN SCHEMA guard_test TO guard_app;
 VACUUM ANALYZE guard_test.observation, guard_test.by_text;
 SELECT smart.add_issuer('https://guard.example.org',
   '{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}',
-  '{https://guard.example.org/fhir}', max_patients => 10);
+  '{https://guard.example.org/fhir}', max_patients => 1000);
 -- logging in without a change of role: PostgreSQL itself replans when the role changes
 GRANT EXECUTE ON FUNCTION smart.assume TO guard_app;
 
@@ -39,7 +39,7 @@ BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     IF line ~ 'Scan|Cond|Filter' THEN
       line := regexp_replace(btrim(line), 'smart\.row_patients?\(.*?, 1\)', 'keys', 'g');
-      line := regexp_replace(line, 'smart\.(patient_\w+|row_check|row_is_regular)\(.*?::jsonb\)', '\1(..)', 'g');
+      line := regexp_replace(line, 'smart\.(patient_\w+|among_patients|row_check|row_is_regular)\((\w+, )?.*?::jsonb\)', '\1(\2..)', 'g');
       RETURN NEXT regexp_replace(replace(line, 'smart.', ''), '::text', '', 'g');
     END IF;
   END LOOP;
@@ -63,6 +63,14 @@ SELECT guard_test.form('SELECT * FROM guard_test.by_text');
 SELECT guard_test.who('patient/*.rs', 'p1,p2,p3');
 SELECT guard_test.form('SELECT * FROM guard_test.observation');
 SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT guard_test.who('patient/*.rs', string_agg('p' || i, ',')) FROM generate_series(2, 600) i;
+SELECT guard_test.form('SELECT * FROM guard_test.observation');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT count(*) FROM guard_test.by_text;
+SET enable_seqscan = off;
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+SELECT count(*) FROM guard_test.by_text;
+RESET enable_seqscan;
 SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
 SELECT guard_test.form('SELECT * FROM guard_test.observation');
 SELECT guard_test.form('SELECT * FROM guard_test.by_text');
@@ -83,6 +91,8 @@ EXECUTE seen;
 SELECT guard_test.who('patient/*.rs', 'p1');
 EXECUTE seen;
 SELECT guard_test.who('patient/*.rs', 'p1,p2,p3');
+EXECUTE seen;
+SELECT guard_test.who('patient/*.rs', string_agg('p' || i, ',')) FROM generate_series(2, 600) i;
 EXECUTE seen;
 SELECT guard_test.who('patient/Observation.rs?status=final', 'p1');
 EXECUTE seen;
@@ -310,7 +320,7 @@ SELECT count(*), count(*) FILTER (WHERE id = 'y2') AS of_other_type FROM guard_t
 -- What is called by hand gives nothing away: a value only inside a statement that was planned as protected.
 SELECT guard_test.who('patient/*.rs', 'p1');
 SELECT smart.patient_key('SELECT', 'Observation', options) IS NULL AS no_key,
-  smart.patient_keys('SELECT', 'Observation', options) IS NULL AS no_keys
+  cardinality(smart.patient_keys('SELECT', 'Observation', options)) AS keys, smart.among_patients('p1', 'SELECT', 'Observation', options) AS among
 FROM smart.protected_table WHERE relation = 'guard_test.by_text'::regclass;
 
 RESET ROLE;

@@ -23,7 +23,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{row_policy,row_patients,row_patient,row_is_regular,followed_references,resource_json}'),
 	('policy functions: stand in folded plans, which are checked against the querying role',
 	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patient_marks,session_patients,session_patient_references,
-	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids}'),
+	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids,among_patients}'),
 	('policy functions: the view protected_table calls them with the reader''s rights',
 	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',

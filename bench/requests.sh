@@ -1,0 +1,105 @@
+#!/usr/bin/env bash
+# bench/requests.sh: whole requests a second: BEGIN; login; query; COMMIT, through pgbench -M prepared.
+#
+# The baseline is the same with one equal round trip in place of the login (length() of the same parameter) and
+# the query with its own WHERE, as a role with BYPASSRLS. 1, 8 and 32 clients, pipelined and not; patient and
+# backend tokens alternating on one connection; through PgBouncer in transaction mode where it is installed. Runs
+# interleaved, medians of the ratios. Needs what bench/rls.sh made. RUNS, SECONDS_A_RUN.
+set -uo pipefail
+. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/lib.sh"
+runs=${RUNS:-${QUICK:+2}}
+runs=${runs:-5}
+seconds=${SECONDS_A_RUN:-${QUICK:+1}}
+seconds=${seconds:-4}
+rm -f "$RESULTS/requests.tsv"
+dir=$(mktemp -d)
+chmod 755 "$dir"
+pgbouncer_pid=
+trap 'rm -rf "$dir"; [ -z "$pgbouncer_pid" ] || kill "$pgbouncer_pid"' EXIT
+bin=$("${PG_CONFIG:-pg_config}" --bindir)
+
+patient=$(token '{"scope": "patient/*.rs", "patient": "p7"}')
+backend=$(token '{"scope": "system/*.rs"}')
+query="SELECT id, resource FROM obs_key WHERE %s ORDER BY effective DESC LIMIT 20;"
+by_id="SELECT id, resource FROM obs_key WHERE id = 'o7'%s;"
+
+# script NAME LOGIN BODY: with and without pipeline
+script() {
+  printf '%s\n' BEGIN\; "$2" "$3" COMMIT\; >"$dir/$1.sql"
+  printf '%s\n' '\startpipeline' BEGIN\; "$2" "$3" COMMIT\; '\endpipeline' >"$dir/$1.pipelined.sql"
+}
+script smart 'SELECT smart.login(:patient);' "$(printf "$query" true)"
+script hand 'SELECT length(:patient);' "$(printf "$query" "patient_id = 'p7'")"
+script smart_backend 'SELECT smart.login(:backend);' "$(printf "$by_id" '')"
+script hand_backend 'SELECT length(:backend);' "$(printf "$by_id" '')"
+for kind in smart hand; do
+  cat "$dir/$kind.sql" "$dir/${kind}_backend.sql" >"$dir/${kind}_alternating.sql"
+done
+
+# tps USER CLIENTS SCRIPT
+tps() {
+  "$bin/pgbench" -n -M prepared -U "$1" -c "$2" -j 2 -T "$seconds" -D patient="'$patient'" -D backend="'$backend'" -f "$dir/$3.sql" 2>&1 |
+    awk '/^tps/ { print $3 } /ERROR|aborted/ { print > "/dev/stderr" }'
+}
+# compare NAME CLIENTS SMART HAND [TARGET]: requests a second of both, and how many times longer one takes
+compare() {
+  local name=$1 clients=$2 smart hand a='' b='' r=''
+  for _ in $(seq "$runs"); do
+    smart=$(tps bench_app "$clients" "$3")
+    hand=$(tps bench_hand "$clients" "$4")
+    a+="$smart"$'\n' b+="$hand"$'\n'
+    r+="$(awk -v a="$smart" -v b="$hand" 'BEGIN { print b / a }')"$'\n'
+  done
+  a=$(printf '%s' "$a" | median) b=$(printf '%s' "$b" | median) r=$(printf '%s' "$r" | median)
+  a=$(printf '%.0f' "$a") b=$(printf '%.0f' "$b") r=$(printf '%.2f' "$r")
+  printf '%-58s %12s tps %11s tps %6s %s\n' "$name" "$a" "$b" "$r" "${5:+(at most $5)}"
+  result requests "$name" "$a" 'requests/s' 'an equal round trip, hand-written WHERE' "$b" "$r" "${5:-}"
+}
+for clients in 1 8 32; do
+  compare "patient token, latest 20: $clients clients" "$clients" smart hand "$([ $clients = 8 ] && echo 1.10)"
+  compare "patient token, latest 20, pipelined: $clients clients" "$clients" smart.pipelined hand.pipelined
+done
+compare 'backend token, by id: 8 clients' 8 smart_backend hand_backend
+compare 'patient and backend tokens alternating: 1 client' 1 smart_alternating hand_alternating 1.5
+compare 'patient and backend tokens alternating: 8 clients' 8 smart_alternating hand_alternating 1.5
+
+pgbouncer=$(command -v pgbouncer || ls /usr/sbin/pgbouncer 2>/dev/null)
+if [ -z "$pgbouncer" ]; then
+  echo 'PgBouncer is not installed: skipped'
+else
+  # PgBouncer refuses to run as root
+  user=postgres
+  printf '"bench_app" ""\n"bench_hand" ""\n' >"$dir/users.txt"
+  cat >"$dir/pgbouncer.ini" <<-INI
+	[databases]
+	* = host=$PGHOST port=$PGPORT
+	[pgbouncer]
+	listen_addr =
+	unix_socket_dir = $dir
+	listen_port = 6432
+	auth_type = any
+	auth_file = $dir/users.txt
+	pool_mode = transaction
+	max_prepared_statements = 100
+	default_pool_size = 8
+	logfile = $dir/pgbouncer.log
+	pidfile = $dir/pgbouncer.pid
+INI
+  # auth_type any takes the user from the database line: one line a role
+  sed -i "s/^\* = .*/app = host=${PGHOST//\//\\/} port=$PGPORT dbname=$PGDATABASE user=bench_app\nhand = host=${PGHOST//\//\\/} port=$PGPORT dbname=$PGDATABASE user=bench_hand/" "$dir/pgbouncer.ini"
+  [ "$(id -u)" != 0 ] || chown -R "$user" "$dir"
+  if [ "$(id -u)" = 0 ]; then runuser -u "$user" -- "$pgbouncer" -q "$dir/pgbouncer.ini" & else "$pgbouncer" -q "$dir/pgbouncer.ini" & fi
+  sleep 1
+  pgbouncer_pid=$(cat "$dir/pgbouncer.pid" 2>/dev/null)
+  # before 1.21 PgBouncer knows no prepared statements in transaction mode
+  mode=$("$pgbouncer" -V | awk '/^PgBouncer/ { split($2, v, "."); print (v[1] > 1 || v[2] >= 21) ? "prepared" : "extended" }')
+  tps() {
+    local database=${1#bench_}
+    PGHOST=$dir PGPORT=6432 PGDATABASE=$database "$bin/pgbench" -n -M "$mode" -c "$2" -j 2 -T "$seconds" -D patient="'$patient'" -D backend="'$backend'" -f "$dir/$3.sql" 2>&1 |
+      awk '/^tps/ { print $3 } /ERROR|aborted|FATAL|failed/ { print > "/dev/stderr" }'
+  }
+  compare "through PgBouncer (-M $mode), patient token: 8 clients" 8 smart hand
+  compare "through PgBouncer (-M $mode), patient token: 32 clients" 32 smart hand
+  compare "through PgBouncer (-M $mode), alternating tokens: 32 clients" 32 smart_alternating hand_alternating
+fi
