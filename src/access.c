@@ -200,17 +200,25 @@ access_session_grants(const Session *session, FhirVersion version, int type)
 }
 
 bool
-access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letter)
+access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letters)
 {
 	const AccessGrants *grants;
+	int missing = letters;
 
 	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
 		return false;
 	grants = access_session_grants(session, table->version, row->resource.type);
-	for (int i = 0; i < grants->n; i++)
-		if (access_grant_reason(session, table, row, &grants->grants[i], letter) == ACCESS_ALLOWED)
-			return true;
-	return false;
+	for (int i = 0; i < grants->n && missing != 0; i++)
+	{
+		const AccessGrant *grant = &grants->grants[i];
+		int here = grant->permissions & missing;
+
+		/* of the two reads, the first says it for both */
+		if (here != 0 &&
+			access_grant_reason(session, table, row, grant, here & -here) == ACCESS_ALLOWED)
+			missing &= ~here;
+	}
+	return missing == 0;
 }
 
 bool
@@ -298,10 +306,9 @@ access_permits_command(const Session *session, const AccessTable *table, AccessR
 {
 	int letters[2];
 	int n = access_command_letters(session, command, letters);
-	bool permitted = true;
+	bool permitted =
+		access_permits(session, table, row, n == 2 ? letters[0] | letters[1] : letters[0]);
 
-	for (int i = 0; i < n && permitted; i++)
-		permitted = access_permits(session, table, row, letters[i]);
 	/* update as create (IX-2) */
 	if (!permitted && command == COMMAND_INSERT && session->interaction == INTERACTION_UPDATE)
 		permitted = access_permits(session, table, row, SCOPE_U);

@@ -97,47 +97,42 @@ fhir_each(const JsonbValue *value, FhirVisit visit, void *arg)
 }
 
 /*
- * Index of a key, or -1. Keys are sorted by length, then by bytes: in the small objects that
- * resources are made of, one pass over the lengths looks at the bytes of hardly any other key,
- * and costs a fraction of core's binary search, which adds up lengths at each step.
+ * Keys are sorted by length, then by bytes: in the small objects that resources are made of, one
+ * pass over the lengths looks at the bytes of hardly any other key, and costs a fraction of
+ * core's binary search, which adds up lengths at each step.
  */
-static int
-find_key(JsonbContainer *object, int n, const char *name, int len)
-{
-	const char *base = (const char *) &object->children[n * 2];
-	uint32 offset = 0;
-
-	for (int i = 0; i < n; i++)
-	{
-		uint32 start = offset;
-
-		JBE_ADVANCE_OFFSET(offset, object->children[i]);
-		if (offset - start < (uint32) len)
-			continue;
-		if (offset - start > (uint32) len)
-			return -1;
-		if (base[start] == name[0] && memcmp(base + start, name, len) == 0)
-			return i;
-	}
-	return -1;
-}
-
 bool
 fhir_find(JsonbContainer *object, const char *name, int len, JsonbValue *value)
 {
 	int n = JsonContainerSize(object);
+	char *base = (char *) &object->children[n * 2];
+	uint32 offset = 0;
+	uint32 start;
 	int i;
 
 	if (n > MAX_SCANNED_KEYS)
 		return getKeyJsonValueFromContainer(object, name, len, value) != NULL;
-	i = find_key(object, n, name, len);
-	if (i < 0)
+
+	for (i = 0; i < n; i++)
+	{
+		start = offset;
+		JBE_ADVANCE_OFFSET(offset, object->children[i]);
+		if (offset - start < (uint32) len)
+			continue;
+		if (offset - start > (uint32) len)
+			return false;
+		if (base[start] == name[0] && memcmp(base + start, name, len) == 0)
+			break;
+	}
+	if (i == n)
 		return false;
-	entry_value(value,
-				object->children[n + i],
-				(char *) &object->children[n * 2],
-				getJsonbOffset(object, n + i),
-				getJsonbLength(object, n + i));
+
+	/* the values follow the keys, in their order */
+	for (int between = i + 1; between < n + i; between++)
+		JBE_ADVANCE_OFFSET(offset, object->children[between]);
+	start = offset;
+	JBE_ADVANCE_OFFSET(offset, object->children[n + i]);
+	entry_value(value, object->children[n + i], base, start, offset - start);
 	return true;
 }
 
