@@ -361,7 +361,7 @@ sub _reference_matches
 		s{/_history/$ID\z}{};
 		s{\A\Q$base\E/([A-Za-z]+/$ID)\z}{$1} if defined $base;
 	}
-	return 0 if defined $resolve && $text !~ m{(?:\A|/)$resolve/$ID\z};
+	return 0 if defined $resolve && $text !~ m{\A(?:https?://.+/)?$resolve/$ID\z};
 	return $text eq $value;
 }
 
