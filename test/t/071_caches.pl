@@ -114,6 +114,17 @@ is(last_line(as_app((map { ($many[ $_ % 2 ], q{SELECT count(*) FROM o WHERE smar
 is(last_line(as_app($many[0], q{SELECT count(*) FROM o WHERE smart.permits(resource, 's')}, $many[4], q{SELECT smart.permits(about('Observation', '5'), 's')}, 'RESET ROLE', q{SELECT n FROM contexts('smart_fhir reach')})),
 	0, 'it goes when the next such session asks');
 
+# --- long lists of patients are made in one go, without repeats, and end ---
+$node->safe_psql('postgres', q{
+  CREATE FUNCTION many(patient text) RETURNS text[] LANGUAGE sql STABLE AS $$ SELECT array_agg(patient || '-' || n % 60000) || ARRAY['1', patient] FROM generate_series(1, 80000) n $$;
+  SET client_min_messages = warning;
+  SELECT smart.add_issuer('https://alias.example', public_key(), '{https://fhir.example}', max_token_age => '40000 days', max_patients => 10, patient_aliases => 'many(text)')});
+my $alias = sub { my ($patients) = @_; return last_line(answer('BEGIN', qq{SELECT smart.assume(claims(1) - 'iss' || '{"patient": $patients}', 'https://alias.example')},
+	  q{SELECT concat_ws(' ', count(*), count(DISTINCT p), bool_or(p = '1'), bool_or(p = '2-7')) FROM smart.session, unnest(patients) p})) };
+is($alias->('"1"'), '60001 60001 t f', 'an alias counts once');
+is($alias->('["1", "2"]'), '100000 100000 t t', 'aliases end at 100,000');
+is($alias->('["1", "1", "2", "1"]'), '100000 100000 t t', 'a patient named twice is one');
+
 # --- grants of several types in one statement ---
 my $granular = q{SELECT smart.assume(claims(7) || '{"scope": "system/Observation.rs?code=x system/Condition.rs"}', issuer(0), interaction => 'search')};
 is(last_line(as_app($granular, q{SELECT count(*) || ' ' || count(*) FILTER (WHERE smart.permits(o.resource, 's')) || ' ' || count(*) FILTER (WHERE smart.permits(c.resource, 's'))
