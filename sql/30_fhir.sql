@@ -25,7 +25,7 @@ CREATE FUNCTION smart.row_patient(resource jsonb, resource_type text, id text, c
 	AS 'MODULE_PATHNAME', 'smart_row_patient'
 	LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION smart.row_patient(jsonb, text, text, text, text, text, integer) IS
-'what protect() writes into policies and indexes: the key of smart.row_patients() when there is exactly one, else NULL. Errors as there';
+'what protect() writes into policies and indexes: the key of smart.row_patients() when there is exactly one, * when there are several, else NULL. Errors as there';
 
 CREATE FUNCTION smart.resource_json(resource text) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smart_resource_json'

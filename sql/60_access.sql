@@ -24,4 +24,4 @@ CREATE FUNCTION smart.explain(resource jsonb, permission text, relation regclass
   RETURNS TABLE (scope text, verdict text, reason text)
   LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'smart_explain';
 COMMENT ON FUNCTION smart.explain(jsonb, text, regclass) IS
-  'Why smart.permits() answers as it does: one row a scope of the session that reaches the type (verdict allows or denies), one a scope that was ignored, and rows without a scope for what holds before any scope is asked: the role, the session, the table. Errors: 22023 letter, 55000 relation that is not protected.';
+  'Why smart.permits() answers as it does: one row a scope of the session that reaches the type (verdict allows or denies), one a scope that was ignored, and rows without a scope for what holds before any scope is asked: what PostgreSQL does for the current role (superuser, BYPASSRLS, owner, privileges, no policy, other policies), the session, the table. Errors: 22023 letter.';

@@ -12,9 +12,14 @@ CREATE FUNCTION smart.row_policy(
 COMMENT ON FUNCTION smart.row_policy(text, "any", jsonb, text, text, jsonb) IS
   'The policies that smart.protect() writes: may the session do this (SELECT, INSERT CHECK, UPDATE, UPDATE CHECK, DELETE) to the row? patients: keys of the row''s patients. The CHECK forms raise 42501 insufficient scope; an expired or revoked session 28000.';
 
+CREATE FUNCTION smart.row_check_support(internal) RETURNS internal
+  LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_row_check_support';
+REVOKE ALL ON FUNCTION smart.row_check_support(internal) FROM PUBLIC;
+COMMENT ON FUNCTION smart.row_check_support(internal) IS 'Planner support of smart.row_check(): estimates.';
+
 CREATE FUNCTION smart.row_check(
   command text, patients "any", resource jsonb, resource_type text, id text, options jsonb) RETURNS boolean
-  LANGUAGE c STABLE PARALLEL SAFE COST 100 AS 'MODULE_PATHNAME', 'smart_row_policy';
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 SUPPORT smart.row_check_support AS 'MODULE_PATHNAME', 'smart_row_policy';
 COMMENT ON FUNCTION smart.row_check(text, "any", jsonb, text, text, jsonb) IS
   'smart.row_policy() without planner support: what stays of it in a folded plan.';
 
@@ -36,6 +41,10 @@ CREATE FUNCTION smart.session_patient_uuids() RETURNS uuid[]
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_uuids';
 COMMENT ON FUNCTION smart.session_patient_uuids() IS
   'Those of smart.session_patients() that are uuids: for tables that store uuids.';
+CREATE FUNCTION smart.session_patient_marks() RETURNS text[]
+  LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient_marks';
+COMMENT ON FUNCTION smart.session_patient_marks() IS
+  'smart.session_patients(), and * for the rows that smart.row_patient() gives it to: records about several patients.';
 
 CREATE FUNCTION smart.session_patient() RETURNS text
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_patient';
@@ -115,3 +124,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION smart.refuse_truncate() IS 'Trigger of protected tables: no policy covers TRUNCATE, so it is refused (42501).';
+
+CREATE FUNCTION smart.followed_references(resource jsonb, path text, base_url text) RETURNS text[]
+  LANGUAGE c IMMUTABLE PARALLEL SAFE COST 50 AS 'MODULE_PATHNAME', 'smart_followed_references';
+COMMENT ON FUNCTION smart.followed_references(jsonb, text, text) IS
+  'What the References at a path (target, entity.what) name: Type/id each, and an empty text for what is not of this server (another base, a contained resource, a URN).';
+
+CREATE FUNCTION smart.followed_expression(relation regclass) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('smart.followed_references(%s, %L::pg_catalog.text, %L::pg_catalog.text)', p.resource, p.options ->> 'follow', p.options ->> 'base_url')
+  FROM smart.policy_info(relation) p WHERE p.options ? 'follow'
+$$;
+COMMENT ON FUNCTION smart.followed_expression(regclass) IS 'What a row of a table that follows names: the expression of its index <table>_smart_followed.';

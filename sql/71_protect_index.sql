@@ -51,9 +51,16 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     CASE WHEN (p.options -> 'patients')::boolean THEN p.patients ELSE 'NULL::pg_catalog.text' END, p.resource, p.type, p.id, p.options)
   FROM smart.policy_info(relation) p
   WHERE p.options IS NOT NULL AND smart.irregular_index(relation) IS NULL AND smart.policy_is_immutable(relation)
+  UNION ALL
+  SELECT 'followed', format('USING gin ((%s))', smart.followed_expression(relation))
+  WHERE smart.followed_expression(relation) IS NOT NULL AND smart.policy_is_immutable(relation)
+    AND NOT EXISTS (
+      SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+      WHERE i.indrelid = relation AND i.indisvalid AND i.indpred IS NULL AND a.amname = 'gin'
+        AND pg_get_indexdef(i.indexrelid, 1, false) ~ '^\(?smart\.followed_references\(')
 $$;
 COMMENT ON FUNCTION smart.missing_indexes(regclass) IS
-  'What a protected table lacks: suffix of the name (patients: what policies compare; irregular: rows that a folded policy cannot rely on) and the definition, from USING on.';
+  'What a protected table lacks: suffix of the name (patients: what policies compare; irregular: rows that a folded policy cannot rely on; followed: what rows name) and the definition, from USING on.';
 
 CREATE FUNCTION smart.is_patients_index(index oid, method text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$

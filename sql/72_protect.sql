@@ -141,9 +141,9 @@ BEGIN
   ELSIF resource_type IS NOT NULL AND NOT smart.is_fhir_type(resource_type, fhir_version) THEN
     PERFORM smart.protect_error('22023', 'invalid value for parameter "resource_type"',
       format('"%s" is not a resource type of FHIR %s.', resource_type, fhir_version));
-  ELSIF follow IS NOT NULL THEN
-    PERFORM smart.protect_error('0A000', 'parameter "follow" is not supported yet', NULL,
-      'Keep a column with the patients by a trigger of your own, and pass it as patients.');
+  ELSIF follow IS NOT NULL AND (patients IS NOT NULL OR follow !~ '^[a-z][A-Za-z0-9]{0,63}(\.[a-z][A-Za-z0-9]{0,63}){0,3}$') THEN
+    PERFORM smart.protect_error('22023', 'invalid value for parameter "follow"', NULL,
+      'Give the path of an element with References, such as target or entity.what, and no patients beside it.');
   ELSIF base_url IS NOT NULL AND base_url !~ '^https?://[^/]' THEN
     PERFORM smart.protect_error('22023', 'invalid value for parameter "base_url"', NULL, 'Give an absolute http or https URL.');
   END IF;
@@ -169,6 +169,12 @@ BEGIN
     id_sql := format('(%s)::pg_catalog.text', smart.column_or_expression(relation, id));
   END IF;
   base_url := regexp_replace(base_url, '/$', '');
+  IF follow IS NOT NULL THEN
+    IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'smart_patient' AND NOT a.attisdropped) THEN
+      EXECUTE format('ALTER TABLE %s ADD COLUMN smart_patient pg_catalog.text', relation);
+    END IF;
+    patients := 'smart_patient';
+  END IF;
   IF patients IS NULL THEN
     -- one key a row where the standard allows one patient: an index on it keeps an order, and is small
     one_key := compartment = 'subject' AND resource_type IS NOT NULL AND smart.has_one_subject(resource_type, fhir_version);
@@ -202,7 +208,7 @@ BEGIN
     'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
     'shared', coalesce(shared, smart.type_is_shared(resource_type)),
     'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart.shared_types()) END,
-    'key', CASE WHEN one_key THEN 'one' ELSE 'many' END, 'order_by', order_sql,
+    'follow', follow, 'key', CASE WHEN one_key THEN 'one' ELSE 'many' END, 'order_by', order_sql,
     'patients_form', CASE WHEN patients_regtype IN ('text'::regtype, 'varchar'::regtype) THEN smart.patients_form(relation, keys_sql) END));
   call := format('smart.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
                          replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
@@ -213,6 +219,7 @@ BEGIN
     done := done || part::text;
   END LOOP;
 
+  PERFORM smart.watch_followed(owner);
   FOR wanted IN SELECT * FROM smart.missing_indexes(relation) LOOP
     IF coalesce(index, true) THEN
       done := done || format('index %s', smart.make_index(relation, wanted.suffix, wanted.definition));
@@ -220,7 +227,13 @@ BEGIN
       SELECT string_agg(x, E'\n') INTO result FROM smart.concurrent_index(relation, wanted.suffix, wanted.definition) x;
     END IF;
   END LOOP;
+  IF follow IS NOT NULL AND coalesce(index, true) THEN
+    PERFORM smart.refresh_followed(relation);
+  END IF;
   RAISE NOTICE 'protected %', array_to_string(done, ', ');
+  IF follow IS NOT NULL AND NOT coalesce(index, true) THEN
+    RAISE NOTICE 'rows that % already has belong to nobody: run smart.refresh_followed(%)', relation, quote_literal(relation::text);
+  END IF;
   IF NOT coalesce(index, true) AND EXISTS (SELECT FROM smart.missing_indexes(relation)) THEN
     RAISE NOTICE 'indexes of % are missing: run what smart.index_statements(%) returns', relation, quote_literal(relation::text);
   END IF;
@@ -252,6 +265,7 @@ DECLARE
   policy text;
   schema name;
   index_name name;
+  follows boolean;
   min_messages text := current_setting('client_min_messages');
 BEGIN
   SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = relation;
@@ -267,6 +281,9 @@ BEGIN
       'Detach it first, or unprotect the partitioned table.');
   END IF;
   PERFORM set_config('client_min_messages', 'warning', true);
+  follows := (SELECT i.options ? 'follow' FROM smart.policy_info(relation) i);
+  EXECUTE format('DROP TRIGGER IF EXISTS smart_follow ON %s', relation);
+  EXECUTE format('DROP TRIGGER IF EXISTS smart_followed ON %s', relation);
   -- upper tables first: the event trigger gives a partition what its table still has
   FOR part IN SELECT x.relid FROM smart.table_and_partitions(relation) x LOOP
     FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
@@ -280,10 +297,14 @@ BEGIN
   END LOOP;
   FOR schema, index_name IN
     SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indrelid = relation AND c.relname ~ '_smart_(patients|irregular)[0-9]*$'
+    WHERE i.indrelid = relation AND c.relname ~ '_smart_(patients|irregular|followed)[0-9]*$'
   LOOP
     EXECUTE format('DROP INDEX IF EXISTS %I.%I', schema, index_name);
   END LOOP;
+  IF follows THEN
+    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS smart_patient', relation);
+  END IF;
+  PERFORM smart.watch_followed(owner);
   PERFORM set_config('client_min_messages', min_messages, true);
   RAISE NOTICE 'table % is no longer protected', relation;
 END

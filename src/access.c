@@ -104,7 +104,8 @@ access_base_is_open(const Session *session, const AccessTable *table)
  * Reading goes by membership. Writing always goes by the subject, since a client could name
  * its own patient as performer of a record in another chart (PC-8): creating and updating
  * need a subject and all of them the session's, deleting needs one. Where the table stores
- * the patients, they decide reads, and a write needs both.
+ * the patients, they decide reads, and a write needs both; where it follows other records,
+ * their patient is the only one that the row has.
  */
 static AccessReason
 patients_reason(const Session *session, const AccessTable *table, AccessRow *row, ScopeLevel level,
@@ -120,7 +121,7 @@ patients_reason(const Session *session, const AccessTable *table, AccessRow *row
 				   : ACCESS_OTHER_PATIENT;
 	if (table->has_patients && !any_reached(session, level, &row->patients, row->uuid_keys))
 		return ACCESS_OTHER_PATIENT;
-	if (!in_compartment)
+	if (!in_compartment || table->followed)
 		return ACCESS_ALLOWED;
 	if (letter == SCOPE_D)
 		return any_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED

@@ -30,6 +30,7 @@ typedef struct AccessTable
 								 * one; NULL: smart_fhir.shared_types */
 	FhirText base_url;		  /* without trailing slash; data NULL: none */
 	bool has_patients;		  /* a column gives the patients' keys */
+	bool followed;			  /* of the records that the row names: no subject is asked for */
 } AccessTable;
 
 /* One resource, or one row of a table. */

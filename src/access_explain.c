@@ -7,18 +7,25 @@
  */
 #include "postgres.h"
 
+#include "access/relation.h"
 #include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "rewrite/rowsecurity.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "access.h"
 #include "access_functions.h"
 #include "compat.h"
+#include "policy.h"
 #include "session.h"
 
 PG_FUNCTION_INFO_V1(smart_explain);
@@ -35,8 +42,29 @@ put(ReturnSetInfo *result, const char *scope, const char *verdict, const char *r
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
+/* The search parameter of a scope that the resource does not match, by its name. */
 static const char *
-reason_text(AccessReason reason, const AccessGrant *grant)
+failed_parameter(const AccessGrant *grant, const FhirResource *resource)
+{
+	const char *at = strchr(grant->text, '?');
+	int failed = 0;
+
+	while (failed < grant->n_constraints &&
+		   fhir_constraint_matches(grant->constraints[failed], resource))
+		failed++;
+	/* pairs stand in the scope in the order of its constraints */
+	for (int i = 0; i < failed && at != NULL; i++)
+		at = strchr(at + 1, '&');
+	if (at == NULL)
+		return "a search parameter of the scope does not match";
+	return psprintf("the search parameter \"%.*s\" of the scope does not match",
+					(int) strcspn(at + 1, "=&"),
+					at + 1);
+}
+
+static const char *
+reason_text(AccessReason reason, const AccessGrant *grant, const AccessTable *table,
+			const AccessRow *row)
 {
 	static const char *const people[] = {"the session has no patient in context",
 										 "the session has no usable fhirUser",
@@ -53,23 +81,78 @@ reason_text(AccessReason reason, const AccessGrant *grant)
 		case ACCESS_NO_SCOPE:
 			return "the scope does not hold the letter";
 		case ACCESS_CONSTRAINT:
-			return "a search parameter of the scope does not match";
+			return grant ? failed_parameter(grant, &row->resource) : "";
 		case ACCESS_NO_PERSON:
 			return grant ? people[grant->level] : "the session has no person";
 		case ACCESS_OUTSIDE:
 			return "the type is in no patient's compartment, and is not shared";
 		case ACCESS_OTHER_PATIENT:
-			return "the record is not about a patient of the session, or not only";
+			return table->has_patients
+					   ? "the table keeps the patient in a column, which a resource does "
+						 "not show: ask smart.permits_row()"
+					   : "the record is not about a patient of the session, or not only";
 		case ACCESS_SHARED_WRITE:
 			return "shared types are written under system/, or user/ with user_sees_all";
 	}
 	return "";
 }
 
-/* What PostgreSQL does before any policy is asked. */
-static void
-explain_role(ReturnSetInfo *result, Oid relid)
+/* The command that a letter stands for. */
+static const struct
 {
+	int letter;
+	AclMode privilege;
+	char command; /* as in pg_policy */
+	const char *name;
+} commands[] = {
+	{SCOPE_R, ACL_SELECT, ACL_SELECT_CHR, "SELECT"},
+	{SCOPE_S, ACL_SELECT, ACL_SELECT_CHR, "SELECT"},
+	{SCOPE_C, ACL_INSERT, ACL_INSERT_CHR, "INSERT"},
+	{SCOPE_U, ACL_UPDATE, ACL_UPDATE_CHR, "UPDATE"},
+	{SCOPE_D, ACL_DELETE, ACL_DELETE_CHR, "DELETE"},
+};
+
+/* Policies beside ours; false when the command has none that lets a row pass. */
+static bool
+explain_policies(ReturnSetInfo *result, Relation rel, int command)
+{
+	ListCell *cell;
+	bool permissive = false;
+
+	if (rel->rd_rsdesc == NULL)
+		return false;
+	foreach(cell, rel->rd_rsdesc->policies)
+	{
+		RowSecurityPolicy *policy = lfirst(cell);
+		bool own = strncmp(policy->policy_name, "smart_", 6) == 0;
+
+		if (policy->polcmd != '*' && policy->polcmd != commands[command].command)
+			continue;
+		permissive = permissive || policy->permissive;
+		if (!own && policy->permissive)
+			put(result,
+				NULL,
+				"allows",
+				psprintf("the permissive policy \"%s\" of the table may let more rows pass",
+						 policy->policy_name));
+		else if (!own)
+			put(result,
+				NULL,
+				"denies",
+				psprintf("the restrictive policy \"%s\" of the table must let the row pass, too",
+						 policy->policy_name));
+	}
+	return permissive;
+}
+
+/* What PostgreSQL does before any policy is asked. False: the table is not under our policies. */
+static bool
+explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
+{
+	Relation rel;
+	int command = 0;
+	bool is_protected;
+
 	if (superuser())
 		put(result,
 			NULL,
@@ -80,11 +163,45 @@ explain_role(ReturnSetInfo *result, Oid relid)
 			NULL,
 			"allows",
 			"the current role has BYPASSRLS: row-level security does not bind it");
-	else if (OidIsValid(relid) && check_enable_rls(relid, InvalidOid, true) != RLS_ENABLED)
+	if (!OidIsValid(relid))
+		return true;
+	rel = relation_open(relid, AccessShareLock);
+	while (commands[command].letter != letter)
+		command++;
+	is_protected = policy_call_of(rel) != NULL;
+	if (pg_class_aclcheck(relid, GetUserId(), commands[command].privilege) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), commands[command].privilege, ACLMASK_ANY) !=
+			ACLCHECK_OK)
+		put(result,
+			NULL,
+			"denies",
+			psprintf("the current role has no %s privilege on the table", commands[command].name));
+	if (!rel->rd_rel->relrowsecurity)
 		put(result,
 			NULL,
 			"allows",
-			"row-level security is not active for the current role on this table");
+			"row-level security is not enabled on the table: no policy is asked");
+	else
+	{
+		if (!superuser() && !has_bypassrls_privilege(GetUserId()) &&
+			check_enable_rls(relid, InvalidOid, true) == RLS_NONE_ENV)
+			put(result,
+				NULL,
+				"allows",
+				"the current role owns the table, and row-level security is not forced on owners");
+		if (!explain_policies(result, rel, command))
+			put(result,
+				NULL,
+				"denies",
+				psprintf("the table has no policy for %s", commands[command].name));
+		else if (!is_protected)
+			put(result,
+				NULL,
+				"denies",
+				"the policies of the table are not those of smart.protect()");
+	}
+	relation_close(rel, AccessShareLock);
+	return is_protected;
 }
 
 Datum
@@ -102,7 +219,8 @@ smart_explain(PG_FUNCTION_ARGS)
 	JoseStatus status;
 
 	InitMaterializedSRF(fcinfo, 0);
-	explain_role(result, relid);
+	if (!explain_postgres(result, relid, letter))
+		PG_RETURN_NULL();
 	if (session == NULL)
 	{
 		put(result, NULL, "denies", "nobody is logged in");
@@ -120,7 +238,7 @@ smart_explain(PG_FUNCTION_ARGS)
 		!PG_ARGISNULL(0) && access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	reason = access_row_reason(session, &table, &row);
 	if (reason != ACCESS_ALLOWED)
-		put(result, NULL, "denies", reason_text(reason, NULL));
+		put(result, NULL, "denies", reason_text(reason, NULL, &table, &row));
 	else
 	{
 		grants =
@@ -131,7 +249,7 @@ smart_explain(PG_FUNCTION_ARGS)
 			put(result,
 				grants->grants[i].text,
 				reason == ACCESS_ALLOWED ? "allows" : "denies",
-				reason_text(reason, &grants->grants[i]));
+				reason_text(reason, &grants->grants[i], &table, &row));
 		}
 		if (grants->n == 0)
 			put(result, NULL, "denies", "no scope of the session reaches this resource type");

@@ -190,7 +190,8 @@ smart_row_patients(PG_FUNCTION_ARGS)
 }
 
 /*
- * smart.row_patient(...) -> text: the only key; NULL when there is none or more than one
+ * smart.row_patient(...) -> text: the only key; NULL when there is none, "*", which is no key,
+ * when there are several
  */
 Datum
 smart_row_patient(PG_FUNCTION_ARGS)
@@ -201,6 +202,8 @@ smart_row_patient(PG_FUNCTION_ARGS)
 	row_keys(fcinfo, &keys);
 	if (keys.n == 1)
 		result = cstring_to_text_with_len(keys.keys[0].data, keys.keys[0].len);
+	else if (keys.n > 1)
+		result = cstring_to_text(FHIR_SEVERAL_PATIENTS);
 	fhir_keys_reset(&keys);
 	if (result == NULL)
 		PG_RETURN_NULL();

@@ -118,10 +118,13 @@ add_mark(int cache_id, uint32 value)
 }
 
 void
-guard_note_form(PolicyCall call, PolicyForm form)
+guard_note_form(PlannerInfo *root, PolicyCall call, PolicyForm form)
 {
-	if (planning == NULL)
+	if (!guard_is_planning_query(root))
+	{
+		policy_plans_note_unmarked(call, form);
 		return;
+	}
 	add_mark(MARK_FORM(form), call);
 	add_mark(PROCOID, policy_plans_note(call, form));
 }

@@ -20,8 +20,8 @@ extern void guard_note_policy(void);
 extern bool guard_is_planning_query(PlannerInfo *root);
 /* Is the innermost thing that our hooks know of a planning, not a running statement? */
 extern bool guard_is_planning(void);
-/* The plan has a call in this form. */
-extern void guard_note_form(PolicyCall call, PolicyForm form);
+/* The plan that is made of root has a call in this form. */
+extern void guard_note_form(PlannerInfo *root, PolicyCall call, PolicyForm form);
 /* The plan rests on these indexes of irregular rows being empty (a list of OIDs). */
 extern void guard_note_regular(List *indexes);
 

@@ -147,6 +147,7 @@ policy_options(Jsonb *options, AccessTable *table)
 		table->shared = SHARED_DEFAULT;
 	table->shared_types = option_names(options, "shared_types");
 	table->has_patients = option_bool(options, "patients");
+	table->followed = option(options, "follow") != NULL;
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
 	base_url = policy_option_text(options, "base_url");
@@ -230,6 +231,19 @@ key_element_type(Oid type)
 	}
 }
 
+/* What smart.row_patient() gives for a record about several patients. */
+static bool
+is_several(Datum value, Oid type)
+{
+	text *key;
+
+	if (type != TEXTOID)
+		return false;
+	key = DatumGetTextPP(value);
+	return VARSIZE_ANY_EXHDR(key) == strlen(FHIR_SEVERAL_PATIENTS) &&
+		   memcmp(VARDATA_ANY(key), FHIR_SEVERAL_PATIENTS, strlen(FHIR_SEVERAL_PATIENTS)) == 0;
+}
+
 void
 policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, Oid type)
 {
@@ -239,7 +253,7 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	if (!table->has_patients)
 	{
 		/* not computed: the decision finds them in the resource when it needs them */
-		if (isnull)
+		if (isnull || is_several(value, type))
 			return;
 		row->has_members = true;
 		if (table->reading == FHIR_SUBJECT)

@@ -43,8 +43,8 @@
  * (src/policy_plans.c). Every row that a WITHIN session may touch has one of its patients
  * as key: reads ask for a member, and members are the keys; writes ask for a subject, and subjects
  * are members in both readings; where the table stores the keys, both ask for one of them.
- * Irregular rows may have another key or none, so while there may be some,
- * "OR NOT smart.row_is_regular(..)" stands beside a scalar key.
+ * Irregular rows may have their key in another spelling, or stand for several patients: while
+ * there may be some, a scalar key is compared with all that it may be.
  *
  * Only the form is folded. Who the patients are is asked when the plan runs, so sessions of the
  * same form share plans.
@@ -313,7 +313,6 @@ simplify(SupportRequestSimplify *request)
 	Oid check_function;
 	Keys keys;
 	List *indexes;
-	Expr *is_regular;
 	Expr *condition = NULL;
 	bool regular;
 	bool guarded;
@@ -334,16 +333,16 @@ simplify(SupportRequestSimplify *request)
 	guarded = guard_is_planning_query(request->root);
 	if (form == POLICY_BY_ROW)
 	{
-		guard_note_form(number, form);
+		guard_note_form(request->root, number, form);
 		return (Node *) row_check(call, check_function, keys.stored);
 	}
-	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes, &is_regular);
+	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes);
 
 	if (form == POLICY_ALL)
 	{
 		if (guarded && regular)
 		{
-			guard_note_form(number, POLICY_ALL);
+			guard_note_form(request->root, number, POLICY_ALL);
 			guard_note_regular(indexes);
 			return makeBoolConst(true, false);
 		}
@@ -360,31 +359,27 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_checked(call, &keys, several);
 			if (condition != NULL)
 			{
-				guard_note_form(number, form);
+				guard_note_form(request->root, number, form);
 				if (!keys.array || keys.stored)
 					guard_note_regular(indexes);
 				return (Node *) condition;
 			}
 		}
-		if (keys.array || (regular && keys.spelled))
+		if (keys.array || (regular && guarded && keys.spelled))
 			condition = compare_session(call, &keys, several);
 		if (condition != NULL && !keys.array)
 			guard_note_regular(indexes);
 		if (condition == NULL)
 		{
-			/* both spellings; or the rows that have no key in the index, too */
+			/* both spellings, or the mark of several patients */
 			if (keys.stored && keys.type == TEXTOID)
 				keys.session_patients = "session_patient_references";
-			if (keys.stored || is_regular != NULL)
-				condition = compare_session(call, &keys, true);
-			if (condition != NULL && !keys.stored)
-				condition = makeBoolExpr(
-					OR_EXPR,
-					list_make2(condition, makeBoolExpr(NOT_EXPR, list_make1(is_regular), -1)),
-					-1);
+			else if (!keys.stored)
+				keys.session_patients = "session_patient_marks";
+			condition = compare_session(call, &keys, true);
 		}
 	}
-	guard_note_form(number, form);
+	guard_note_form(request->root, number, form);
 	if (condition == NULL)
 		return (Node *) row_check(call, check_function, keys.stored);
 	return (Node *) makeBoolExpr(

@@ -30,6 +30,7 @@
 PG_FUNCTION_INFO_V1(smart_session_patients);
 PG_FUNCTION_INFO_V1(smart_session_patient_references);
 PG_FUNCTION_INFO_V1(smart_session_patient_uuids);
+PG_FUNCTION_INFO_V1(smart_session_patient_marks);
 PG_FUNCTION_INFO_V1(smart_session_patient);
 PG_FUNCTION_INFO_V1(smart_session_patient_reference);
 PG_FUNCTION_INFO_V1(smart_session_patient_uuid);
@@ -45,6 +46,7 @@ typedef enum Spelling
 {
 	SPELLING_ID,
 	SPELLING_REFERENCE, /* Patient/<id>; in an array the id as well */
+	SPELLING_MARK,		/* the id; in an array also what stands for several patients */
 	SPELLING_UUID
 } Spelling;
 
@@ -88,11 +90,13 @@ patients_array(const Session *session, int levels, Spelling spelling)
 
 	if (session == NULL)
 		return construct_empty_array(type);
-	elements = palloc(sizeof(Datum) * (2 * (session->patients.n + session->user_patients.n) + 1));
+	elements = palloc(sizeof(Datum) * (2 * (session->patients.n + session->user_patients.n) + 2));
 	if (levels & (1 << SCOPE_LEVEL_PATIENT))
 		n = append(session, session->patients, spelling, elements, n);
 	if (levels & (1 << SCOPE_LEVEL_USER))
 		n = append(session, session->user_patients, spelling, elements, n);
+	if (spelling == SPELLING_MARK)
+		elements[n++] = CStringGetTextDatum(FHIR_SEVERAL_PATIENTS);
 	return type == UUIDOID ? construct_array(elements, n, UUIDOID, UUID_LEN, false, TYPALIGN_CHAR)
 						   : construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT);
 }
@@ -133,6 +137,13 @@ smart_session_patient_uuids(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_ARRAYTYPE_P(
 		patients_array(session_current(), ACCESS_LEVELS_OF_PATIENTS, SPELLING_UUID));
+}
+
+Datum
+smart_session_patient_marks(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_ARRAYTYPE_P(
+		patients_array(session_current(), ACCESS_LEVELS_OF_PATIENTS, SPELLING_MARK));
 }
 
 static Datum

@@ -55,7 +55,8 @@ typedef struct Call
 	int type;	/* -1: many */
 	bool known_type;
 	AccessTable table;
-	uint8 planned; /* bits 1 << PolicyForm: plans may have been made in it */
+	uint8 planned;	/* bits 1 << PolicyForm: plans may have been made in it */
+	uint8 unmarked; /* the same for plans that do not carry the item */
 } Call;
 
 typedef struct Kind
@@ -211,6 +212,9 @@ compute(const Call *call, const Session *session)
 	/* the policy of a type that does not exist lets nothing pass */
 	if (!call->known_type)
 		return POLICY_ONE;
+	/* by a setting, which is of no session's kind; protect() writes no such policy */
+	if (call->table.shared == SHARED_DEFAULT && call->table.shared_types == NULL)
+		return POLICY_BY_ROW;
 	shape = access_shape(session, &call->table, call->type, call->command);
 	several = access_count_patients(session, shape.levels, &only) > 1;
 	switch (shape.kind)
@@ -271,6 +275,15 @@ policy_plans_note(PolicyCall number, PolicyForm form)
 }
 
 void
+policy_plans_note_unmarked(PolicyCall number, PolicyForm form)
+{
+	Call *call = call_of(number);
+
+	if (call != NULL)
+		call->unmarked |= 1 << form;
+}
+
+void
 policy_plans_drop(PolicyCall number, PolicyForm form)
 {
 	Call *call = call_of(number);
@@ -304,9 +317,13 @@ session_changed(const Session *session)
 
 	for (int i = 0; i < n_calls; i++)
 	{
-		uint8 bad = calls[i]->planned & ~fitting_forms(i, session, kind);
+		uint8 unfit = ~fitting_forms(i, session, kind);
+		uint8 bad = calls[i]->planned & unfit;
 
 		calls[i]->planned &= ~bad;
+		/* nothing but all plans reaches these */
+		if (calls[i]->unmarked & unfit)
+			drops = MAX_DROPS + 1;
 		for (int form = 0; bad != 0 && form < POLICY_N_FORMS; form++)
 			if ((bad & (1 << form)) && drops++ < MAX_DROPS)
 				drop_form(first_call + i, form);
@@ -315,7 +332,10 @@ session_changed(const Session *session)
 	{
 		ResetPlanCache();
 		for (int i = 0; i < n_calls; i++)
+		{
 			calls[i]->planned = 0;
+			calls[i]->unmarked = 0;
+		}
 	}
 }
 
@@ -395,7 +415,7 @@ session_prepare(Session *session)
 		kind = find_kind(bytes.data, bytes.len);
 		session->kind = kind->id;
 		for (int i = 0; i < n_calls; i++)
-			if (calls[i]->planned != 0 && kind->forms[i] == UNKNOWN)
+			if ((calls[i]->planned | calls[i]->unmarked) != 0 && kind->forms[i] == UNKNOWN)
 				(void) policy_call_form(first_call + i, session, &levels);
 	}
 	pfree(bytes.data);

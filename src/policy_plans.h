@@ -48,6 +48,9 @@ extern PolicyForm policy_call_form(PolicyCall call, const Session *session, int 
  */
 extern uint32 policy_plans_note(PolicyCall call, PolicyForm form);
 
+/* The same for a plan that will carry no such item: all plans go when the form no longer fits. */
+extern void policy_plans_note_unmarked(PolicyCall call, PolicyForm form);
+
 /* Drop the cached plans that were made with the call in this form. */
 extern void policy_plans_drop(PolicyCall call, PolicyForm form);
 

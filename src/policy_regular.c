@@ -55,30 +55,30 @@ relation_of(PlannerInfo *root, FuncExpr *call)
 	return varno;
 }
 
-/* The call in the predicate of an index, when it is about the same row as the policy's. */
-static FuncExpr *
-regular_call(Relation index, FuncExpr *call, int varno, bool stored)
+/* Is the predicate of an index about the same row as the policy's call? */
+static bool
+is_irregular_index(Relation index, FuncExpr *call, int varno, bool stored)
 {
 	List *predicate = RelationGetIndexPredicate(index);
 	BoolExpr *negation;
 	FuncExpr *regular;
 
 	if (list_length(predicate) != 1)
-		return NULL;
+		return false;
 	negation = linitial(predicate);
 	if (!IsA(negation, BoolExpr) || negation->boolop != NOT_EXPR)
-		return NULL;
+		return false;
 	regular = linitial(negation->args);
 	if (!IsA(regular, FuncExpr) || list_length(regular->args) != REGULAR_N_ARGS ||
 		get_func_namespace(regular->funcid) != get_func_namespace(call->funcid) ||
 		strcmp(get_func_name(regular->funcid), "row_is_regular") != 0)
-		return NULL;
+		return false;
 	regular = copyObject(regular);
 	ChangeVarNodes((Node *) regular, 1, varno, 0);
 	for (int i = stored ? 0 : 1; i < REGULAR_N_ARGS; i++)
 		if (!equal(list_nth(regular->args, i), list_nth(call->args, i + 1)))
-			return NULL;
-	return regular;
+			return false;
+	return true;
 }
 
 static bool
@@ -97,7 +97,7 @@ is_usable(Relation index)
 
 /* The index of irregular rows of a relation that is open, or InvalidOid. */
 static Oid
-find_index(Relation rel, FuncExpr *call, int varno, bool stored, Expr **regular)
+find_index(Relation rel, FuncExpr *call, int varno, bool stored)
 {
 	List *list = RelationGetIndexList(rel);
 	Oid found = InvalidOid;
@@ -106,19 +106,14 @@ find_index(Relation rel, FuncExpr *call, int varno, bool stored, Expr **regular)
 	foreach(cell, list)
 	{
 		Relation index = try_relation_open(lfirst_oid(cell), AccessShareLock);
-		FuncExpr *in_predicate;
 
 		if (index == NULL)
 			continue;
-		in_predicate =
-			index->rd_index->indisvalid ? regular_call(index, call, varno, stored) : NULL;
-		relation_close(index, NoLock);
-		if (in_predicate != NULL)
-		{
+		if (index->rd_index->indisvalid && is_irregular_index(index, call, varno, stored))
 			found = lfirst_oid(cell);
-			*regular = (Expr *) in_predicate;
+		relation_close(index, NoLock);
+		if (OidIsValid(found))
 			break;
-		}
 	}
 	list_free(list);
 	return found;
@@ -149,21 +144,20 @@ leaf_indexes(Oid table, Oid index, List **leaves)
  * row that a query of the relation reads is in none of them.
  */
 static bool
-find_indexes(Relation rel, FuncExpr *call, int varno, bool stored, List **indexes, Expr **regular)
+find_indexes(Relation rel, FuncExpr *call, int varno, bool stored, List **indexes)
 {
 	Oid relid = RelationGetRelid(rel);
 	Oid index;
 
 	*indexes = NIL;
-	*regular = NULL;
 	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
 	{
-		index = find_index(rel, call, varno, stored, regular);
+		index = find_index(rel, call, varno, stored);
 		return OidIsValid(index) && leaf_indexes(relid, index, indexes);
 	}
 	if (rel->rd_rel->relkind != RELKIND_RELATION || has_subclass(relid))
 		return false;
-	index = find_index(rel, call, varno, stored, regular);
+	index = find_index(rel, call, varno, stored);
 	if (OidIsValid(index))
 		*indexes = list_make1_oid(index);
 	return OidIsValid(index);
@@ -181,8 +175,7 @@ all_empty(List *indexes)
 }
 
 bool
-policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes,
-						Expr **regular)
+policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes)
 {
 	int varno = relation_of(root, call);
 	RangeTblEntry *entry;
@@ -190,7 +183,6 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 	bool found;
 
 	*indexes = NIL;
-	*regular = NULL;
 	if (varno <= 0 || root->parse == NULL || varno > list_length(root->parse->rtable))
 		return false;
 	entry = rt_fetch(varno, root->parse->rtable);
@@ -199,7 +191,7 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 	rel = try_relation_open(entry->relid, AccessShareLock);
 	if (rel == NULL)
 		return false;
-	found = find_indexes(rel, call, varno, stored, indexes, regular);
+	found = find_indexes(rel, call, varno, stored, indexes);
 	relation_close(rel, AccessShareLock);
 	return found && all_empty(*indexes);
 }
@@ -225,7 +217,6 @@ stored_indexes(Oid relid, Oid *own, List **indexes)
 	Relation rel = try_relation_open(relid, AccessShareLock);
 	FuncExpr *call = rel == NULL ? NULL : policy_call_stored(relid);
 	bool found = false;
-	Expr *regular;
 
 	*own = InvalidOid;
 	if (call != NULL)
@@ -239,8 +230,8 @@ stored_indexes(Oid relid, Oid *own, List **indexes)
 			policy_options_are_current(DatumGetJsonbP(options->constvalue)))
 		{
 			policy_options(DatumGetJsonbP(options->constvalue), &table);
-			*own = find_index(rel, call, 1, table.has_patients, &regular);
-			found = find_indexes(rel, call, 1, table.has_patients, indexes, &regular);
+			*own = find_index(rel, call, 1, table.has_patients);
+			found = find_indexes(rel, call, 1, table.has_patients, indexes);
 		}
 	}
 	if (rel != NULL)

@@ -12,11 +12,9 @@
 /*
  * Are all rows that a call of smart.row_policy() will be asked about regular, as far as
  * their table's index of irregular rows tells? *indexes: OIDs of the indexes that say so, to
- * be asked again when the plan starts. *regular: the call of smart.row_is_regular() in the
- * predicate, with the Vars of the policy, or NULL when the table has no such index.
+ * be asked again when the plan starts.
  */
-extern bool policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes,
-									Expr **regular);
+extern bool policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes);
 
 /* Is the index still empty? False also when it is gone. Locks it until the transaction ends. */
 extern bool policy_regular_index_is_empty(Oid index);

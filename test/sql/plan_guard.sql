@@ -262,6 +262,14 @@ EXECUTE seen;
 SELECT pg_sleep(1.2);
 SELECT guard_test.error('EXECUTE seen');
 
+-- ... and between the opening of a cursor and its first row
+BEGIN;
+SELECT guard_test.who('system/*.rs', local => true, exp => extract(epoch FROM clock_timestamp()) - 59);
+DECLARE expiring CURSOR FOR SELECT id FROM guard_test.observation;
+SELECT pg_sleep(1.2);
+FETCH 1 FROM expiring;
+ROLLBACK;
+
 -- A key is compared as the decision compares it: a collation that finds P1 for p1 shows nothing more.
 SELECT guard_test.who('patient/*.rs', 'p1');
 SELECT guard_test.form('SELECT * FROM guard_test.by_case');

@@ -13,22 +13,23 @@ SELECT reason, unnest(names) FROM (VALUES
 	('API: tokens and keys, pure functions of their arguments',
 	 '{jws_verify,jwt_verify,jwt_header,jwt_payload,jwt_sign,jwk_thumbprint}'),
 	('API: scopes', '{scope_items,scope_allows,scope_has}'),
+	('API: search operator', '{jsonb_contains}'),
 	('type smart_scope: input, output, operators, operator classes',
 	 '{smart_scope_in,smart_scope_out,smart_scope_recv,smart_scope_send,smart_scope_eq,smart_scope_ne,smart_scope_lt,
 	   smart_scope_le,smart_scope_gt,smart_scope_ge,smart_scope_cmp,smart_scope_hash,smart_scope_hash_extended,
 	   smart_scope_contains,smart_scope_contained,smart_scope_both,smart_scope_either}'),
-	('API: check that the caller owns the table', '{protect,unprotect}'),
+	('API: check that the caller owns the table', '{protect,unprotect,refresh_followed}'),
 	('policy functions: policies and index expressions call them with the querying role''s rights',
-	 '{row_policy,row_patients,row_patient,row_is_regular,resource_json}'),
+	 '{row_policy,row_patients,row_patient,row_is_regular,followed_references,resource_json}'),
 	('policy functions: stand in folded plans, which are checked against the querying role',
-	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patients,session_patient_references,
+	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patient_marks,session_patients,session_patient_references,
 	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids}'),
 	('policy functions: the view protected_table calls them with the reader''s rights',
 	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
 	 '{protect_error,column_or_expression,expression_type,protect_hazards,write_policies,make_index,index_statements,
-	   index_name,missing_indexes,concurrent_index,irregular_index,rows_are_regular,policy_is_immutable,patients_form,has_one_subject,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
-	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate}')
+	   index_name,missing_indexes,concurrent_index,irregular_index,rows_are_regular,policy_is_immutable,patients_form,has_one_subject,target_patients,followed_patient,follow_again,follow_all,follow_targets,watch_followed,followed_expression,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
+	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate,keep_followed,touch_followers}')
 ) AS listed (reason, names);
 
 -- No function beyond the list is executable by PUBLIC.

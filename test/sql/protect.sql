@@ -341,7 +341,7 @@ SELECT smart.protect('pt.plain', 'Observation', resource => '5');
 \echo :LAST_ERROR_SQLSTATE
 SELECT smart.protect('pt.plain', 'Observation', patients => 'resource');
 \echo :LAST_ERROR_SQLSTATE
-SELECT smart.protect('pt.plain', 'Observation', follow => 'target');
+SELECT smart.protect('pt.plain', 'Observation', follow => 'target[0]');
 \echo :LAST_ERROR_SQLSTATE
 -- what row-level security does not cover, and what would be OR-ed in
 CREATE TABLE pt.hazard (id text PRIMARY KEY, resource jsonb);

@@ -63,7 +63,7 @@ $l->is_run($backend, 'SELECT count(*) FROM encounter', '11', 'a backend service 
 $l->agrees($_, 'a patient' => $alice, 'a backend service' => $backend)
   foreach qw(patient organization observation observation_history encounter);
 like($l->explain_as($alice, 'SELECT * FROM observation'), qr/Bitmap Index Scan on observation_smart_patients/, 'one patient: the index');
-like($l->explain_as($alice, 'SELECT * FROM encounter'), qr/Index Scan on encounter_\w+ *\n?.*Index Cond.*session_patients/s, 'partitions too');
+like($l->explain_as($alice, 'SELECT * FROM encounter'), qr/Index Scan on encounter_\w+ *\n?.*Index Cond.*patient_key/s, 'partitions too');
 
 # The owner is bound too, a superuser and BYPASSRLS are not; TRUNCATE is refused.
 is($l->{node}->safe_psql('fhir', 'SELECT count(*) FROM observation', extra_params => [ '-U', 'fhir_migrate' ]), '0',

@@ -45,7 +45,7 @@ foreach my $table (qw(resources resources_by_type))
 $l->admin('GRANT SELECT ON resources_observation TO fhir_run');
 $l->is_run($alice, 'SELECT count(*) FROM resources_observation', '3', 'a partition that is named directly');
 like($l->explain_as($alice, 'SELECT * FROM resources'), qr/Bitmap Index Scan on resources_smart_patients/, 'one patient: the index');
-like($l->explain_as($alice, 'SELECT * FROM resources_by_type'), qr/Index Scan.* on? ?.*Index Cond.*session_patient/s, 'partitioned: the index, too');
+like($l->explain_as($alice, 'SELECT * FROM resources_by_type'), qr/Index Scan.* on? ?.*Index Cond.*patient_key/s, 'partitioned: the index, too');
 
 # The choice that the script tells of: shared types, or the index
 $l->admin(q{SELECT smart.protect('resources', resource => 'data', type => 'type', id => 'fhir_id')});

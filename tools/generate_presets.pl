@@ -1,0 +1,73 @@
+#!/usr/bin/env perl
+# tools/generate_presets.pl [FILE]: writes sql/39_issuer_preset.sql from data/presets/presets.json.
+#
+# The source says for each server where its token's shape is documented, and holds example tokens,
+# which test/t/053_vendor_tokens.pl signs and logs in with. Raise "revision" there with each change.
+use strict;
+use warnings FATAL => 'all';
+
+use File::Basename;
+use JSON::PP;
+
+my $root = dirname(__FILE__) . '/..';
+my $out = $ARGV[0] // "$root/sql/39_issuer_preset.sql";
+my $json = JSON::PP->new->utf8->canonical;
+open my $in, '<', "$root/data/presets/presets.json" or die "presets.json: $!\n";
+my $source = $json->decode(do { local $/; <$in> });
+
+sub quoted { return "'" . ($_[0] =~ s/'/''/gr) . "'" }
+sub array
+{
+	my ($list) = @_;
+	return 'NULL' unless $list;
+	return quoted('{' . join(',', map { /^[A-Za-z0-9_.+\/-]+$/ ? $_ : '"' . $_ . '"' } @$list) . '}') . '::text[]';
+}
+
+my @rows;
+for my $preset (@{ $source->{presets} })
+{
+	die "$preset->{name}: no source\n" unless $preset->{source};
+	my $row = "    -- $preset->{server}: $preset->{source}\n";
+	$row .= "    -- $preset->{notes}\n" if $preset->{notes};
+	$row .= '    (' . join(', ',
+		quoted($preset->{name}), array($preset->{token_types}), array($preset->{required_claims}),
+		$preset->{claim_map} ? quoted(JSON::PP->new->canonical->space_after->encode($preset->{claim_map})) . '::jsonb' : 'NULL::jsonb',
+		$preset->{patient_from_fhir_user} ? 'true' : 'NULL::boolean') . ')';
+	push @rows, $row;
+}
+my $n = @rows;
+my $rows = join ",\n", @rows;
+my $sql = <<"SQL";
+/* Token shapes of well-known servers: what add_issuer(preset => ...) fills in. Made by tools/generate_presets.pl. */
+
+CREATE TYPE smart.issuer_preset AS (
+  name text, algorithms text[], leeway interval, max_token_age interval, token_types text[],
+  required_claims text[], claim_map jsonb, max_patients int, patient_from_fhir_user boolean,
+  user_sees_all boolean, levels text[]);
+COMMENT ON TYPE smart.issuer_preset IS 'Defaults of one preset of smart.add_issuer(); NULL: the general default.';
+
+CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp ROWS $n AS \$\$
+  SELECT name, NULL::text[], NULL::interval, NULL::interval, token_types, required_claims, claim_map,
+         NULL::int, from_user, NULL::boolean, NULL::text[]
+  FROM (VALUES
+$rows
+  ) p (name, token_types, required_claims, claim_map, from_user)
+\$\$;
+COMMENT ON FUNCTION smart.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision $source->{revision}.';
+
+CREATE FUNCTION smart.issuer_preset(name text) RETURNS smart.issuer_preset
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS
+  \$\$ SELECT p FROM smart.issuer_presets() p WHERE p.name = \$1 \$\$;
+COMMENT ON FUNCTION smart.issuer_preset(text) IS 'One preset of smart.add_issuer(), NULL when there is none of this name.';
+
+CREATE FUNCTION smart.issuer_preset_names() RETURNS text
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS
+  \$\$ SELECT string_agg(p.name, ', ' ORDER BY p.name) FROM smart.issuer_presets() p \$\$;
+COMMENT ON FUNCTION smart.issuer_preset_names() IS 'Names of the presets, for error hints.';
+
+REVOKE ALL ON FUNCTION smart.issuer_presets(), smart.issuer_preset(text), smart.issuer_preset_names() FROM PUBLIC;
+SQL
+open my $file, '>', $out or die "$out: $!\n";
+print {$file} $sql;
+close $file or die "$out: $!\n";
