@@ -6,9 +6,12 @@
 #include "postgres.h"
 
 #include "access.h"
+#include "access_reach.h"
 #include "compat.h"
 
 #define READS (SCOPE_R | SCOPE_S)
+/* Types whose grants are remembered from row to row. */
+#define KNOWN_GRANTS 64
 
 void
 access_row_init(AccessRow *row)
@@ -60,32 +63,11 @@ members(const AccessTable *table, AccessRow *row)
 	return &row->members;
 }
 
-static SessionTexts
-reached_patients(const Session *session, ScopeLevel level)
-{
-	return level == SCOPE_LEVEL_PATIENT ? session->patients : session->user_patients;
-}
-
-/* uuid columns keep no case; FHIR ids do. */
-static bool
-contains_uuid(const Session *session, SessionTexts patients, FhirText key)
-{
-	const char *text = session_texts_first(session, patients);
-
-	for (int i = 0; i < patients.n; i++, text = session_texts_next(text))
-		if (strlen(text) == (size_t) key.len && pg_strncasecmp(text, key.data, key.len) == 0)
-			return true;
-	return false;
-}
-
 static bool
 any_reached(const Session *session, ScopeLevel level, const FhirKeys *keys, bool uuid)
 {
-	SessionTexts patients = reached_patients(session, level);
-
 	for (int i = 0; i < keys->n; i++)
-		if (uuid ? contains_uuid(session, patients, keys->keys[i])
-				 : session_texts_contain(session, patients, keys->keys[i].data, keys->keys[i].len))
+		if (access_reaches(session, level, keys->keys[i], uuid))
 			return true;
 	return false;
 }
@@ -93,10 +75,8 @@ any_reached(const Session *session, ScopeLevel level, const FhirKeys *keys, bool
 static bool
 all_reached(const Session *session, ScopeLevel level, const FhirKeys *keys)
 {
-	SessionTexts patients = reached_patients(session, level);
-
 	for (int i = 0; i < keys->n; i++)
-		if (!session_texts_contain(session, patients, keys->keys[i].data, keys->keys[i].len))
+		if (!access_reaches(session, level, keys->keys[i], false))
 			return false;
 	return keys->n > 0;
 }
@@ -179,41 +159,67 @@ access_grant_reason(const Session *session, const AccessTable *table, AccessRow 
 	return patients_reason(session, table, row, grant->level, letter);
 }
 
-/* access_grants(), remembered from row to row: a generation has one scope. */
+/*
+ * access_grants(), remembered from row to row: a generation has one scope. A statement may join
+ * tables of several types, and one table may hold many, so some types are remembered at a time.
+ */
 const AccessGrants *
 access_session_grants(const Session *session, FhirVersion version, int type)
 {
+	static struct
+	{
+		FhirVersion version;
+		int type;
+		const AccessGrants *grants; /* NULL: free */
+	} known[KNOWN_GRANTS];
 	static uint64 generation = 0;
 	static uint64 scopes = 0;
-	static FhirVersion known_version;
-	static int known_type;
-	static const AccessGrants *known = NULL;
+	int slot = (unsigned int) (type * FHIR_VERSIONS + (int) version) % KNOWN_GRANTS;
 
-	if (known == NULL || session->generation != generation || access_scopes_epoch() != scopes ||
-		type != known_type || version != known_version)
+	if (session->generation != generation || access_scopes_epoch() != scopes)
 	{
-		known = NULL;
-		known = access_grants(session_text(session, session->grants), version, type);
+		memset(known, 0, sizeof(known));
 		generation = session->generation;
 		scopes = access_scopes_epoch();
-		known_type = type;
-		known_version = version;
 	}
-	return known;
+	if (known[slot].grants == NULL || known[slot].type != type || known[slot].version != version)
+	{
+		const AccessGrants *grants =
+			access_grants(session_text(session, session->grants), version, type);
+
+		/* compiling may have freed what the others point to */
+		if (access_scopes_epoch() != scopes)
+		{
+			memset(known, 0, sizeof(known));
+			scopes = access_scopes_epoch();
+		}
+		known[slot].version = version;
+		known[slot].type = type;
+		known[slot].grants = grants;
+	}
+	return known[slot].grants;
 }
 
 bool
-access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letter)
+access_permits(const Session *session, const AccessTable *table, AccessRow *row, int letters)
 {
 	const AccessGrants *grants;
+	int missing = letters;
 
 	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
 		return false;
 	grants = access_session_grants(session, table->version, row->resource.type);
-	for (int i = 0; i < grants->n; i++)
-		if (access_grant_reason(session, table, row, &grants->grants[i], letter) == ACCESS_ALLOWED)
-			return true;
-	return false;
+	for (int i = 0; i < grants->n && missing != 0; i++)
+	{
+		const AccessGrant *grant = &grants->grants[i];
+		int here = grant->permissions & missing;
+
+		/* of the two reads, the first says it for both */
+		if (here != 0 &&
+			access_grant_reason(session, table, row, grant, here & -here) == ACCESS_ALLOWED)
+			missing &= ~here;
+	}
+	return missing == 0;
 }
 
 bool
@@ -243,7 +249,7 @@ access_possible(const Session *session, FhirVersion version, int type, AccessSha
 			if (letter & READS)
 				return true;
 		}
-		else if (reached_patients(session, level).n > 0 &&
+		else if (access_reached_patients(session, level).n > 0 &&
 				 (outside_too || fhir_type_in_compartment(version, type)))
 			return true;
 	}
@@ -301,10 +307,9 @@ access_permits_command(const Session *session, const AccessTable *table, AccessR
 {
 	int letters[2];
 	int n = access_command_letters(session, command, letters);
-	bool permitted = true;
+	bool permitted =
+		access_permits(session, table, row, n == 2 ? letters[0] | letters[1] : letters[0]);
 
-	for (int i = 0; i < n && permitted; i++)
-		permitted = access_permits(session, table, row, letters[i]);
 	/* update as create (IX-2) */
 	if (!permitted && command == COMMAND_INSERT && session->interaction == INTERACTION_UPDATE)
 		permitted = access_permits(session, table, row, SCOPE_U);

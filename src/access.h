@@ -64,9 +64,9 @@ typedef enum AccessReason
 extern void access_row_init(AccessRow *row);
 extern void access_row_reset(AccessRow *row);
 
-/* May the session use one letter (SCOPE_C ...) on the row? */
+/* May the session use one letter (SCOPE_C ...), or both of SCOPE_R | SCOPE_S, on the row? */
 extern bool access_permits(const Session *session, const AccessTable *table, AccessRow *row,
-						   int letter);
+						   int letters);
 
 /* The same for one grant, with the reason. */
 extern AccessReason access_grant_reason(const Session *session, const AccessTable *table,

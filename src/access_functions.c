@@ -255,8 +255,13 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	{
 		FhirText type = evaluated_text(eval, POLICY_TYPE);
 		FhirText id = evaluated_text(eval, POLICY_ID);
-		Datum patients =
-			ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
+		Datum patients = (Datum) 0;
+
+		/* keys that are computed from the resource, the decision finds there itself */
+		isnull = true;
+		if (eval->table.has_patients)
+			patients =
+				ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
 
 		/* a function in the table's expressions may have logged out or in: ask again */
 		session = session_generation() == generation ? session_current() : NULL;

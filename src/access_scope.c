@@ -18,6 +18,8 @@
 #define MAX_COMPILED 64
 #define MAX_IGNORED 1000
 #define LARGE_SCOPE_BYTES (1024 * 1024)
+/* Once one scope text holds more than this for the types it was asked for, it starts anew. */
+#define MAX_TYPES_BYTES (8 * 1024 * 1024)
 
 typedef struct TypeGrants
 {
@@ -35,6 +37,7 @@ typedef struct CompiledScope
 	uint64 last_used;
 	int n_scopes;
 	ScopeList *scopes; /* one a token: its alternatives */
+	MemoryContext types_context;
 	TypeGrants *types;
 } CompiledScope;
 
@@ -256,6 +259,8 @@ compiled_scope(const char *text)
 	old = MemoryContextSwitchTo(context);
 	scope = palloc0(sizeof(CompiledScope));
 	scope->context = context;
+	scope->types_context =
+		AllocSetContextCreate(context, "smart_fhir scope types", ALLOCSET_SMALL_SIZES);
 	scope->text = pstrdup(text);
 	scope->hash = hash;
 	parse_scopes(scope);
@@ -320,6 +325,46 @@ compile_grant(const ScopeItem *item, FhirVersion version, int type, AccessGrant 
 	return true;
 }
 
+/* All grants of a scope text on a type, in CurrentMemoryContext. */
+static TypeGrants *
+compile_type(const CompiledScope *scope, FhirVersion version, int type)
+{
+	TypeGrants *entry = palloc0(sizeof(TypeGrants));
+	AccessGrants *grants = &entry->grants;
+	int capacity = 4;
+
+	entry->version = version;
+	entry->type = type;
+	grants->grants = palloc(sizeof(AccessGrant) * capacity);
+	for (int i = 0; i < scope->n_scopes; i++)
+	{
+		ScopeList *alternatives = &scope->scopes[i];
+		int before = grants->n;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int j = 0; j < alternatives->n_items; j++)
+		{
+			if (grants->n == capacity)
+			{
+				capacity *= 2;
+				grants->grants = repalloc_huge(grants->grants, sizeof(AccessGrant) * capacity);
+			}
+			if (!compile_grant(&alternatives->items[j], version, type, &grants->grants[grants->n]))
+			{
+				/* one that means nothing here spoils the others */
+				grants->n = before;
+				break;
+			}
+			grants->n++;
+		}
+	}
+	for (int i = 0; i < grants->n; i++)
+		grants->permissions[grants->grants[i].level] |= grants->grants[i].permissions;
+	/* most scopes name other types: keep no room for them */
+	grants->grants = repalloc(grants->grants, sizeof(AccessGrant) * Max(grants->n, 1));
+	return entry;
+}
+
 const AccessGrants *
 access_grants(const char *text, FhirVersion version, int type)
 {
@@ -327,7 +372,6 @@ access_grants(const char *text, FhirVersion version, int type)
 	CompiledScope *scope;
 	TypeGrants *entry;
 	MemoryContext old;
-	int capacity;
 
 	if (type < 0)
 		return &nothing;
@@ -336,42 +380,15 @@ access_grants(const char *text, FhirVersion version, int type)
 		if (entry->version == version && entry->type == type)
 			return &entry->grants;
 
-	old = MemoryContextSwitchTo(scope->context);
-	entry = palloc0(sizeof(TypeGrants));
-	entry->version = version;
-	entry->type = type;
-	capacity = 4;
-	entry->grants.grants = palloc(sizeof(AccessGrant) * capacity);
-	for (int i = 0; i < scope->n_scopes; i++)
+	/* what an error in compile_type() left behind counts too */
+	if (MemoryContextMemAllocated(scope->types_context, true) > MAX_TYPES_BYTES)
 	{
-		ScopeList *alternatives = &scope->scopes[i];
-		int before = entry->grants.n;
-
-		CHECK_FOR_INTERRUPTS();
-		for (int j = 0; j < alternatives->n_items; j++)
-		{
-			if (entry->grants.n == capacity)
-			{
-				capacity *= 2;
-				entry->grants.grants =
-					repalloc_huge(entry->grants.grants, sizeof(AccessGrant) * capacity);
-			}
-			if (!compile_grant(
-					&alternatives->items[j], version, type, &entry->grants.grants[entry->grants.n]))
-			{
-				/* one that means nothing here spoils the others */
-				entry->grants.n = before;
-				break;
-			}
-			entry->grants.n++;
-		}
+		scopes_epoch++;
+		scope->types = NULL;
+		MemoryContextReset(scope->types_context);
 	}
-	for (int i = 0; i < entry->grants.n; i++)
-		entry->grants.permissions[entry->grants.grants[i].level] |=
-			entry->grants.grants[i].permissions;
-	/* most scopes name other types: keep no room for them */
-	entry->grants.grants =
-		repalloc(entry->grants.grants, sizeof(AccessGrant) * Max(entry->grants.n, 1));
+	old = MemoryContextSwitchTo(scope->types_context);
+	entry = compile_type(scope, version, type);
 	MemoryContextSwitchTo(old);
 	entry->next = scope->types;
 	scope->types = entry;

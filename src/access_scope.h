@@ -38,7 +38,7 @@ extern char *access_scope_from_claim(const char *claim, bool malformed, int leve
 
 /*
  * What the scopes of a claim (*grants above) grant on a type (index of fhir_type_lookup; -1, an unknown type: nothing).
- * Cached; the result stays valid until access_grants() is called for another scope text.
+ * Cached; the result stays valid until access_grants() is called again for another scope text or type.
  */
 extern const AccessGrants *access_grants(const char *scope, FhirVersion version, int type);
 

@@ -1,6 +1,6 @@
 /*
  * src/compat.h
- *		Every PostgreSQL version condition of the project.
+ *		Every PostgreSQL version condition of the project, and what compilers differ in.
  *
  * Code is written to the newest API; what an older server lacks is made here.
  * No other file looks at PG_VERSION_NUM. Supported: PostgreSQL 15 to 18.
@@ -72,6 +72,13 @@ compat_check_execute(Oid function)
 #else
 #define COMPAT_EXECUTE_ONCE_PARAM , bool execute_once
 #define COMPAT_EXECUTE_ONCE_ARG , execute_once
+#endif
+
+/* A hint to the processor; any address will do. */
+#ifdef __GNUC__
+#define compat_prefetch(address) __builtin_prefetch(address)
+#else
+#define compat_prefetch(address) ((void) (address))
 #endif
 
 #endif /* SMART_FHIR_COMPAT_H */

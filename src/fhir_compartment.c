@@ -103,7 +103,7 @@ collect_reference(const JsonbValue *value, void *arg)
 
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		return false;
-	if (getKeyJsonValueFromContainer(value->val.binary.data, "reference", 9, &member) != NULL)
+	if (fhir_find_literal(value->val.binary.data, "reference", &member))
 	{
 		if (member.type == jbvString &&
 			fhir_reference_key(

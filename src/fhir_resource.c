@@ -6,7 +6,12 @@
  */
 #include "postgres.h"
 
+#include "compat.h"
 #include "fhir_tables.h"
+
+/* Most resources are about as large, without their narrative. */
+#define PREFETCH_BYTES 1024
+#define PREFETCH_LINE 64
 
 bool
 fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version, FhirText row_type,
@@ -17,11 +22,14 @@ fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version,
 	if (json == NULL || !JsonContainerIsObject(json))
 		return false;
 
+	/* rows mostly come from cold memory, and what is read next lies scattered over them */
+	for (int i = PREFETCH_LINE; i < PREFETCH_BYTES; i += PREFETCH_LINE)
+		compat_prefetch((const char *) json + i);
 	res->json = json;
 	res->version = version;
 	res->base_url = fhir_base_url(base_url);
 
-	if (getKeyJsonValueFromContainer(json, "resourceType", 12, &value) != NULL)
+	if (fhir_find_literal(json, "resourceType", &value))
 	{
 		if (value.type != jbvString)
 			return false;
@@ -35,7 +43,7 @@ fhir_resource_init(FhirResource *res, JsonbContainer *json, FhirVersion version,
 		return false;
 	res->type = fhir_type_lookup(version, res->type_name.data, res->type_name.len);
 
-	if (getKeyJsonValueFromContainer(json, "id", 2, &value) == NULL)
+	if (!fhir_find_literal(json, "id", &value))
 		res->id = row_id;
 	else if (value.type == jbvString)
 		res->id = (FhirText){value.val.string.val, value.val.string.len};

@@ -77,7 +77,7 @@ read_reference(const JsonbValue *value, FhirText *text, FhirReference *reference
 
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
 		return false;
-	if (getKeyJsonValueFromContainer(value->val.binary.data, "reference", 9, &member) != NULL)
+	if (fhir_find_literal(value->val.binary.data, "reference", &member))
 	{
 		if (member.type != jbvString)
 			return false;

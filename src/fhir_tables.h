@@ -119,11 +119,14 @@ extern bool fhir_walk(JsonbContainer *object, const FhirTables *tables, uint16 p
 /* Calls visit for the value, or for each item if it is an array. */
 extern bool fhir_each(const JsonbValue *value, FhirVisit visit, void *arg);
 
+/* getKeyJsonValueFromContainer() of core for an object, quicker. A null is found. */
+extern bool fhir_find(JsonbContainer *object, const char *name, int len, JsonbValue *value);
 /* Member of an object; false when absent, null, or value is no object. */
 extern bool fhir_member(const JsonbValue *value, const char *name, int len, JsonbValue *member);
 /* Member as text; false too when it is not a string. */
 extern bool fhir_member_text(const JsonbValue *value, const char *name, int len, FhirText *text);
 
+#define fhir_find_literal(object, name, value) fhir_find(object, name, sizeof(name) - 1, value)
 #define fhir_member_literal(value, name, member) fhir_member(value, name, sizeof(name) - 1, member)
 #define fhir_text_literal(value, name, text) fhir_member_text(value, name, sizeof(name) - 1, text)
 

@@ -51,10 +51,15 @@ fhir_tables(FhirVersion version)
 int
 fhir_type_lookup(FhirVersion version, const char *name, size_t len)
 {
+	/* a table's rows ask for one type again and again */
+	static int latest[FHIR_VERSIONS];
 	const FhirTables *tables = fhir_tables(version);
+	const FhirType *known = &tables->types[latest[version]];
 	int low = 0;
 	int high = tables->n_types - 1;
 
+	if (len == known->name_len && memcmp(name, tables->strings + known->name, len) == 0)
+		return latest[version];
 	while (low <= high)
 	{
 		int middle = (low + high) / 2;
@@ -62,7 +67,7 @@ fhir_type_lookup(FhirVersion version, const char *name, size_t len)
 		int order = memcmp(name, tables->strings + type->name, Min(len, type->name_len));
 
 		if (order == 0 && len == type->name_len)
-			return middle;
+			return latest[version] = middle;
 		if (order < 0 || (order == 0 && len < type->name_len))
 			high = middle - 1;
 		else

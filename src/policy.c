@@ -233,6 +233,25 @@ key_type_is_supported(Oid type)
 	return type == TEXTOID || type == VARCHAROID || type == UUIDOID;
 }
 
+/* get_element_type(), without a look-up in the catalog for each row. */
+static Oid
+key_element_type(Oid type)
+{
+	switch (type)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case UUIDOID:
+			return InvalidOid;
+		case TEXTARRAYOID:
+			return TEXTOID;
+		case UUIDARRAYOID:
+			return UUIDOID;
+		default:
+			return get_element_type(type);
+	}
+}
+
 /* What smart.row_patient() gives for a record about several patients. */
 static bool
 is_several(Datum value, Oid type)
@@ -264,7 +283,7 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 			row->has_subjects = true;
 		}
 	}
-	element = get_element_type(type);
+	element = key_element_type(type);
 	row->uuid_keys = type == UUIDOID || element == UUIDOID;
 	if (isnull)
 		return;
@@ -276,15 +295,19 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 	if (OidIsValid(element))
 	{
 		ArrayType *array = DatumGetArrayTypeP(value);
-		int16 typlen;
-		bool byval;
-		char align;
+		bool uuid = element == UUIDOID;
 		Datum *elements;
 		bool *nulls;
 		int n;
 
-		get_typlenbyvalalign(element, &typlen, &byval, &align);
-		deconstruct_array(array, element, typlen, byval, align, &elements, &nulls, &n);
+		deconstruct_array(array,
+						  element,
+						  uuid ? UUID_LEN : -1,
+						  false,
+						  uuid ? TYPALIGN_CHAR : TYPALIGN_INT,
+						  &elements,
+						  &nulls,
+						  &n);
 		for (int i = 0; i < n; i++)
 			if (!nulls[i])
 				add_stored_key(keys, table, elements[i], element);

@@ -109,6 +109,18 @@ extern void session_cache_store(const unsigned char *digest, const SessionSource
 								const Session *session);
 extern void session_cache_init(void);
 
+/* ---- src/session_ids.c ---- */
+
+/* FHIR ids without repeats, in the order in which they were added; starts as {NIL, NULL}. */
+typedef struct SessionIds
+{
+	List *list; /* of palloc'd strings */
+	struct HTAB *seen;
+} SessionIds;
+
+/* A valid id, in CurrentMemoryContext. */
+extern void session_ids_add(SessionIds *ids, const char *id, size_t len);
+
 /* ---- src/session_claims.c ---- */
 
 /* What the claims say, after the issuer's claim_map and preset. All palloc'd. */

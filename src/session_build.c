@@ -220,29 +220,25 @@ usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **patie
 static List *
 with_aliases(const Issuer *issuer, List *ids)
 {
-	List *all = list_copy(ids);
+	SessionIds all = {NIL, NULL};
 	ListCell *cell;
 	ListCell *alias;
 
 	if (issuer->patient_aliases == NULL)
-		return all;
+		return ids;
+	foreach(cell, ids)
+		session_ids_add(&all, lfirst(cell), strlen(lfirst(cell)));
 	foreach(cell, ids)
 	{
 		List *more =
 			call_context_function(issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)));
 
+		CHECK_FOR_INTERRUPTS();
 		foreach(alias, more)
-		{
-			ListCell *known;
-			bool found = false;
-
-			foreach(known, all)
-				found = found || strcmp(lfirst(known), lfirst(alias)) == 0;
-			if (!found)
-				all = lappend(all, lfirst(alias));
-		}
+			if (list_length(all.list) < MAX_CONTEXT_PATIENTS)
+				session_ids_add(&all, lfirst(alias), strlen(lfirst(alias)));
 	}
-	return all;
+	return all.list;
 }
 
 Session *

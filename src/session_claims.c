@@ -175,16 +175,11 @@ read_scope(const Issuer *issuer, Jsonb *claims, SessionClaims *out)
 
 /* Collects valid ids; false when one of the values is no patient id at all. */
 static bool
-add_patient(List **ids, const char *value, int len)
+add_patient(SessionIds *ids, const char *value, int len)
 {
-	ListCell *cell;
-
-	if (!fhir_id_is_valid(value, len) || list_length(*ids) >= MAX_PATIENTS)
+	if (!fhir_id_is_valid(value, len) || list_length(ids->list) >= MAX_PATIENTS)
 		return false;
-	foreach(cell, *ids)
-		if (strlen(lfirst(cell)) == (size_t) len && memcmp(lfirst(cell), value, len) == 0)
-			return true;
-	*ids = lappend(*ids, pnstrdup(value, len));
+	session_ids_add(ids, value, len);
 	return true;
 }
 
@@ -196,7 +191,7 @@ add_patient(List **ids, const char *value, int len)
 static List *
 patient_ids(const Issuer *issuer, const JsonbValue *value)
 {
-	List *ids = NIL;
+	SessionIds ids = {NIL, NULL};
 
 	if (value->type == jbvString)
 	{
@@ -204,7 +199,7 @@ patient_ids(const Issuer *issuer, const JsonbValue *value)
 		const char *end = at + value->val.string.len;
 
 		if (issuer->max_patients == 1)
-			return add_patient(&ids, at, end - at) ? ids : NIL;
+			return add_patient(&ids, at, end - at) ? ids.list : NIL;
 		while (at < end)
 		{
 			const char *space = memchr(at, ' ', end - at);
@@ -228,9 +223,16 @@ patient_ids(const Issuer *issuer, const JsonbValue *value)
 				 !add_patient(&ids, element.val.string.val, element.val.string.len)))
 				return NIL;
 	}
-	return list_length(ids) <= issuer->max_patients ? ids : NIL;
+	return list_length(ids.list) <= issuer->max_patients ? ids.list : NIL;
 }
 
+static int
+compare_ids(const ListCell *a, const ListCell *b)
+{
+	return strcmp(lfirst(a), lfirst(b));
+}
+
+/* Of lists without repeats. */
 static bool
 same_patients(List *a, List *b)
 {
@@ -239,13 +241,13 @@ same_patients(List *a, List *b)
 
 	if (list_length(a) != list_length(b))
 		return false;
-	foreach(x, a)
+	a = list_copy(a);
+	b = list_copy(b);
+	list_sort(a, compare_ids);
+	list_sort(b, compare_ids);
+	forboth(x, a, y, b)
 	{
-		bool found = false;
-
-		foreach(y, b)
-			found = found || strcmp(lfirst(x), lfirst(y)) == 0;
-		if (!found)
+		if (strcmp(lfirst(x), lfirst(y)) != 0)
 			return false;
 	}
 	return true;

@@ -197,7 +197,7 @@ sub _level_holds
 		{
 			my @found = _walk($resource, $path);
 			push @keys, $parameter->{param} eq '{def}'
-			  ? grep { !ref && /\A$ID\z/ } @found
+			  ? grep { _is_string($_) && /\A$ID\z/ } @found
 			  : map { _patient_key($_, $table->{base_url}) } @found;
 		}
 	}
@@ -221,7 +221,7 @@ sub _reference_text
 	my ($reference) = @_;
 	return unless ref $reference eq 'HASH';
 	return _is_string($reference->{reference}) ? $reference->{reference} : undef if exists $reference->{reference};
-	return "$reference->{resourceType}/$reference->{id}" if defined $reference->{resourceType} && defined $reference->{id};
+	return "$reference->{resourceType}/$reference->{id}" if _is_string($reference->{resourceType}) && _is_string($reference->{id});
 	return;
 }
 
@@ -361,7 +361,7 @@ sub _reference_matches
 		s{/_history/$ID\z}{};
 		s{\A\Q$base\E/([A-Za-z]+/$ID)\z}{$1} if defined $base;
 	}
-	return 0 if defined $resolve && $text !~ m{(?:\A|/)$resolve/$ID\z};
+	return 0 if defined $resolve && $text !~ m{\A(?:https?://.+/)?$resolve/$ID\z};
 	return $text eq $value;
 }
 

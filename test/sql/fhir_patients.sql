@@ -81,3 +81,18 @@ SELECT smart.patients('{}', 'full', 'R6');
 SELECT p.proname, p.provolatile, p.proparallel, p.proisstrict FROM pg_proc p
 WHERE pronamespace = 'smart'::regnamespace AND proname IN ('patients', 'reference_key', 'row_patients', 'row_patient', 'resource_json')
 ORDER BY proname;
+
+-- Members are found whatever else is in the object: up to 80 others, whose names are shorter, as
+-- long, or longer, before or behind, and wherever it stands.
+SELECT count(*) AS objects,
+	count(*) FILTER (WHERE smart.patients(others || '{"resourceType":"Observation"}' || jsonb_build_object('subject', others || '{"reference":"Patient/1"}')) = '{1}') AS found,
+	count(*) FILTER (WHERE smart.patients(others || '{"resourceType":"Observation"}' || jsonb_build_object('subject', others)) = '{}') AS no_reference,
+	count(*) FILTER (WHERE smart.patients(others || '{"resourceType":"Observation"}') = '{}') AS no_subject,
+	count(*) FILTER (WHERE smart.patients(others || '{"subject":{"reference":"Patient/1"}}') = '{}') AS no_type,
+	count(*) FILTER (WHERE smart.patients(others || '{"resourceType":"Patient","id":"2"}') = '{2}') AS id
+FROM (SELECT (SELECT coalesce(jsonb_object_agg(CASE mode
+		WHEN 0 THEN 'x' || i WHEN 1 THEN 'subj' || lpad(i::text, 3, '0') WHEN 2 THEN 'zubj' || lpad(i::text, 3, '0') WHEN 3 THEN 'resourceTy' || lpad(i::text, 2, '0')
+		WHEN 4 THEN 'ref' || lpad(i::text, 6, '0') WHEN 5 THEN 'subjects and more ' || i ELSE repeat(chr(97 + i % 26), 1 + i % 20) || i END,
+		CASE i % 4 WHEN 0 THEN to_jsonb(i) WHEN 1 THEN to_jsonb(repeat('v', i)) WHEN 2 THEN '{"reference":"Patient/9"}' ELSE '[null,true]' END), '{}')
+	FROM generate_series(1, n) i) AS others
+	FROM generate_series(0, 80) n, generate_series(0, 6) mode) o;
