@@ -8,6 +8,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 runs=${RUNS:-${QUICK:+3}}
 runs=${runs:-7}
+bench_issuer
 rm -f "$RESULTS/functions.tsv"
 
 psql_quiet <<-'SQL' >/dev/null

@@ -22,7 +22,7 @@ result() {
 
 # The table of observations, patients and encounters: observations ROWS, 100 a patient.
 #   obs_default (id, resource)                       protect() as it comes
-#   obs_key     (id, patient_id, effective, resource) a stored key, ordered by date
+#   obs_key     (id, patient_id, effective, code, resource) a stored key, ordered by date, a search column
 # Roles: bench_app is bound by the policies; bench_hand has BYPASSRLS and writes its own WHERE.
 load_observations() {
   local rows=$1
@@ -48,11 +48,12 @@ load_observations() {
 	ALTER TABLE obs_default ADD PRIMARY KEY (id);
 	CREATE INDEX obs_default_by_hand ON obs_default ((resource -> 'subject' ->> 'reference'));
 	CREATE INDEX obs_default_code ON obs_default USING gin ((resource -> 'code') jsonb_path_ops);
-	CREATE TABLE obs_key (id text NOT NULL, patient_id text NOT NULL, effective text NOT NULL, resource jsonb NOT NULL);
-	INSERT INTO obs_key SELECT id, substr(resource #>> '{subject,reference}', 9), resource ->> 'effectiveDateTime', resource FROM obs_default;
+	CREATE TABLE obs_key (id text NOT NULL, patient_id text NOT NULL, effective text NOT NULL, code jsonb NOT NULL, resource jsonb NOT NULL);
+	INSERT INTO obs_key SELECT id, substr(resource #>> '{subject,reference}', 9), resource ->> 'effectiveDateTime', resource -> 'code', resource FROM obs_default;
 	ALTER TABLE obs_key ADD PRIMARY KEY (id);
 	CREATE INDEX obs_key_patient ON obs_key (patient_id, effective);
-	CREATE INDEX obs_key_code ON obs_key USING gin ((resource -> 'code') jsonb_path_ops);
+	CREATE INDEX obs_key_code ON obs_key USING gin (code jsonb_path_ops);
+	CREATE INDEX obs_key_leakproof ON obs_key USING gin (code smart.jsonb_contains_ops);
 	CREATE TABLE encounter (id text PRIMARY KEY, patient_id text NOT NULL, resource jsonb NOT NULL);
 	INSERT INTO encounter SELECT 'e' || i, 'p' || i % greatest(:rows / 100, 1), jsonb_build_object('resourceType', 'Encounter', 'id', 'e' || i, 'status', 'finished',
 	  'class', jsonb_build_object('code', 'AMB'), 'subject', jsonb_build_object('reference', 'Patient/p' || i % greatest(:rows / 100, 1)))

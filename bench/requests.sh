@@ -12,6 +12,7 @@ runs=${RUNS:-${QUICK:+2}}
 runs=${runs:-5}
 seconds=${SECONDS_A_RUN:-${QUICK:+1}}
 seconds=${seconds:-4}
+bench_issuer
 rm -f "$RESULTS/requests.tsv"
 dir=$(mktemp -d)
 chmod 755 "$dir"
@@ -31,6 +32,8 @@ script() {
 }
 script smart 'SELECT smart.login(:patient);' "$(printf "$query" true)"
 script hand 'SELECT length(:patient);' "$(printf "$query" "patient_id = 'p7'")"
+script smart_by_id 'SELECT smart.login(:patient);' "$(printf "$by_id" '')"
+script hand_by_id 'SELECT length(:patient);' "$(printf "$by_id" " AND patient_id = 'p7'")"
 script smart_backend 'SELECT smart.login(:backend);' "$(printf "$by_id" '')"
 script hand_backend 'SELECT length(:backend);' "$(printf "$by_id" '')"
 for kind in smart hand; do
@@ -39,7 +42,7 @@ done
 
 # tps USER CLIENTS SCRIPT
 tps() {
-  "$bin/pgbench" -n -M prepared -U "$1" -c "$2" -j 2 -T "$seconds" -D patient="'$patient'" -D backend="'$backend'" -f "$dir/$3.sql" 2>&1 |
+  "$bin/pgbench" -n -M prepared -U "$1" -c "$2" -j 2 -T "$seconds" -D patient="$patient" -D backend="$backend" -f "$dir/$3.sql" 2>&1 |
     awk '/^tps/ { print $3 } /ERROR|aborted/ { print > "/dev/stderr" }'
 }
 # compare NAME CLIENTS SMART HAND [TARGET]: requests a second of both, and how many times longer one takes
@@ -60,6 +63,7 @@ for clients in 1 8 32; do
   compare "patient token, latest 20: $clients clients" "$clients" smart hand "$([ $clients = 8 ] && echo 1.10)"
   compare "patient token, latest 20, pipelined: $clients clients" "$clients" smart.pipelined hand.pipelined
 done
+compare 'patient token, by id: 8 clients' 8 smart_by_id hand_by_id 1.10
 compare 'backend token, by id: 8 clients' 8 smart_backend hand_backend
 compare 'patient and backend tokens alternating: 1 client' 1 smart_alternating hand_alternating 1.5
 compare 'patient and backend tokens alternating: 8 clients' 8 smart_alternating hand_alternating 1.5
@@ -68,6 +72,8 @@ pgbouncer=$(command -v pgbouncer || ls /usr/sbin/pgbouncer 2>/dev/null)
 if [ -z "$pgbouncer" ]; then
   echo 'PgBouncer is not installed: skipped'
 else
+  # before 1.21 PgBouncer knows no prepared statements in transaction mode
+  mode=$("$pgbouncer" -V | awk '/^PgBouncer/ { split($2, v, "."); print (v[1] > 1 || v[2] >= 21) ? "prepared" : "extended" }')
   # PgBouncer refuses to run as root
   user=postgres
   printf '"bench_app" ""\n"bench_hand" ""\n' >"$dir/users.txt"
@@ -81,23 +87,21 @@ else
 	auth_type = any
 	auth_file = $dir/users.txt
 	pool_mode = transaction
-	max_prepared_statements = 100
 	default_pool_size = 8
 	logfile = $dir/pgbouncer.log
 	pidfile = $dir/pgbouncer.pid
 INI
   # auth_type any takes the user from the database line: one line a role
   sed -i "s/^\* = .*/app = host=${PGHOST//\//\\/} port=$PGPORT dbname=$PGDATABASE user=bench_app\nhand = host=${PGHOST//\//\\/} port=$PGPORT dbname=$PGDATABASE user=bench_hand/" "$dir/pgbouncer.ini"
+  [ "$mode" = extended ] || echo 'max_prepared_statements = 100' >>"$dir/pgbouncer.ini"
   [ "$(id -u)" != 0 ] || chown -R "$user" "$dir"
   if [ "$(id -u)" = 0 ]; then runuser -u "$user" -- "$pgbouncer" -q "$dir/pgbouncer.ini" & else "$pgbouncer" -q "$dir/pgbouncer.ini" & fi
   sleep 1
   pgbouncer_pid=$(cat "$dir/pgbouncer.pid" 2>/dev/null)
-  # before 1.21 PgBouncer knows no prepared statements in transaction mode
-  mode=$("$pgbouncer" -V | awk '/^PgBouncer/ { split($2, v, "."); print (v[1] > 1 || v[2] >= 21) ? "prepared" : "extended" }')
   tps() {
     local database=${1#bench_}
-    PGHOST=$dir PGPORT=6432 PGDATABASE=$database "$bin/pgbench" -n -M "$mode" -c "$2" -j 2 -T "$seconds" -D patient="'$patient'" -D backend="'$backend'" -f "$dir/$3.sql" 2>&1 |
-      awk '/^tps/ { print $3 } /ERROR|aborted|FATAL|failed/ { print > "/dev/stderr" }'
+    PGHOST=$dir PGPORT=6432 PGDATABASE=$database "$bin/pgbench" -n -M "$mode" -c "$2" -j 2 -T "$seconds" -D patient="$patient" -D backend="$backend" -f "$dir/$3.sql" 2>&1 |
+      awk '/^tps/ { print $3 } /ERROR|aborted|FATAL/ { print > "/dev/stderr" }'
   }
   compare "through PgBouncer (-M $mode), patient token: 8 clients" 8 smart hand
   compare "through PgBouncer (-M $mode), patient token: 32 clients" 32 smart hand

@@ -9,6 +9,7 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 runs=${RUNS:-${QUICK:+5}}
 runs=${runs:-15}
+bench_issuer
 rm -f "$RESULTS/today.tsv"
 
 psql_quiet <<-'SQL' >/dev/null

@@ -27,6 +27,7 @@
 #include "compat.h"
 #include "guard.h"
 #include "policy.h"
+#include "policy_plans.h"
 #include "session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy);
@@ -341,6 +342,25 @@ policy_command_parse(const char *name, bool *check)
 			errmsg("invalid value for parameter \"%s\"", "command"));
 }
 
+/* The table's options, which a backend that has planned the policy knows already. */
+static void
+read_options(FunctionCallInfo fcinfo, AccessTable *table)
+{
+	Jsonb *options = PG_GETARG_JSONB_P(POLICY_OPTIONS);
+	bool one_type =
+		!PG_ARGISNULL(POLICY_TYPE) && get_fn_expr_arg_stable(fcinfo->flinfo, POLICY_TYPE);
+	const AccessTable *known = policy_call_table(
+		policy_call_find(PG_GETARG_TEXT_PP(POLICY_COMMAND),
+						 one_type ? PG_GETARG_TEXT_PP(POLICY_TYPE) : NULL,
+						 options));
+
+	/* texts belong to the call, and it may be forgotten while this statement runs */
+	if (known != NULL && known->shared_types == NULL && known->base_url.data == NULL)
+		*table = *known;
+	else
+		policy_options(options, table);
+}
+
 static PolicyState *
 policy_state(FunctionCallInfo fcinfo)
 {
@@ -374,7 +394,7 @@ policy_state(FunctionCallInfo fcinfo)
 		state->patients_type = UNKNOWNOID;
 	else
 		state->patients_type = getBaseType(state->patients_type);
-	policy_options(PG_GETARG_JSONB_P(POLICY_OPTIONS), &state->table);
+	read_options(fcinfo, &state->table);
 	MemoryContextSwitchTo(old);
 	state->epoch = session_epoch();
 	state->generation = session_generation();
