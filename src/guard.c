@@ -202,8 +202,9 @@ drop_plan(const PlannedStmt *plan)
 
 /* Does what the plan took for granted still hold? */
 static void
-check_start(const PlannedStmt *plan)
+check_start(const QueryDesc *query)
 {
+	const PlannedStmt *plan = query->plannedstmt;
 	ListCell *cell;
 	int levels;
 
@@ -218,7 +219,7 @@ check_start(const PlannedStmt *plan)
 			drop_plan(plan);
 			jose_raise(JOSE_SESSION_CHANGED);
 		}
-		if (mark->cacheId == MARK_REGULAR && !policy_regular_index_is_empty(mark->hashValue))
+		if (mark->cacheId == MARK_REGULAR && !policy_regular_index_is_empty(mark->hashValue, query->snapshot))
 		{
 			drop_plan(plan);
 			ereport(ERROR,
@@ -299,7 +300,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 	if (guarded)
 	{
 		session_check_statement();
-		check_start(query->plannedstmt);
+		check_start(query);
 	}
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();

@@ -19,6 +19,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/transam.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "nodes/makefuncs.h"
@@ -170,7 +171,7 @@ all_empty(List *indexes)
 	ListCell *cell;
 
 	foreach(cell, indexes)
-		if (!policy_regular_index_is_empty(lfirst_oid(cell)))
+		if (!policy_regular_index_is_empty(lfirst_oid(cell), NULL))
 			return false;
 	return true;
 }
@@ -197,12 +198,36 @@ policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **i
 	return found && all_empty(*indexes);
 }
 
-bool
-policy_regular_index_is_empty(Oid oid)
+/* Indexes that were empty when nobody could still put a row in that a snapshot with this xmax sees. */
+#define N_KNOWN_EMPTY 64
+static struct
 {
+	Oid index;
+	TransactionId xmax;
+} known_empty[N_KNOWN_EMPTY];
+
+/*
+ * Can no transaction but finished ones have written what a snapshot sees? Then an index that is
+ * empty now is empty for every snapshot with the same xmax and none running.
+ */
+static bool
+is_settled(Snapshot snapshot)
+{
+	return snapshot != NULL && IsMVCCSnapshot(snapshot) && snapshot->xcnt == 0 &&
+		   !snapshot->suboverflowed && !snapshot->takenDuringRecovery &&
+		   !TransactionIdIsValid(GetTopTransactionIdIfAny());
+}
+
+bool
+policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
+{
+	bool settled = is_settled(snapshot);
 	Relation index;
 	bool empty;
 
+	if (settled && known_empty[oid % N_KNOWN_EMPTY].index == oid &&
+		TransactionIdEquals(known_empty[oid % N_KNOWN_EMPTY].xmax, snapshot->xmax))
+		return true;
 	/* as try_relation_open() does, without a look into pg_class: this runs once a statement */
 	LockRelationOid(oid, AccessShareLock);
 	index = RelationIdGetRelation(oid);
@@ -214,6 +239,11 @@ policy_regular_index_is_empty(Oid oid)
 	empty = index->rd_rel->relkind == RELKIND_INDEX && is_usable(index) &&
 			smgrnblocks(RelationGetSmgr(index), MAIN_FORKNUM) == 1;
 	RelationClose(index);
+	if (empty && settled)
+	{
+		known_empty[oid % N_KNOWN_EMPTY].index = oid;
+		known_empty[oid % N_KNOWN_EMPTY].xmax = snapshot->xmax;
+	}
 	return empty;
 }
 

@@ -6,6 +6,7 @@
 #define SMART_FHIR_POLICY_REGULAR_H
 
 #include "nodes/pathnodes.h"
+#include "utils/snapshot.h"
 
 #include "compat.h"
 
@@ -16,7 +17,10 @@
  */
 extern bool policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes);
 
-/* Is the index still empty? False also when it is gone. Locks it until the transaction ends. */
-extern bool policy_regular_index_is_empty(Oid index);
+/*
+ * Is the index empty of all that a snapshot (NULL: any) may see? False also when it is gone.
+ * Locks it until the transaction ends, unless an earlier look still holds.
+ */
+extern bool policy_regular_index_is_empty(Oid index, Snapshot snapshot);
 
 #endif /* SMART_FHIR_POLICY_REGULAR_H */
