@@ -35,7 +35,7 @@ load_observations() {
 	CREATE TABLE obs_default (id text NOT NULL, resource jsonb NOT NULL);
 	INSERT INTO obs_default SELECT 'o' || i, jsonb_build_object('resourceType', 'Observation', 'id', 'o' || i, 'status', 'final',
 	  'meta', jsonb_build_object('versionId', '1', 'lastUpdated', '2026-01-01T00:00:00Z', 'profile', jsonb_build_array('http://hl7.org/fhir/us/core/StructureDefinition/us-core-observation-lab')),
-	  'effectiveDateTime', to_char(timestamp '2016-01-01' + (i * 7919 % 5000000) * interval '1 minute', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
+	  'effectiveDateTime', to_char(timestamp '2016-01-01' + (i::bigint * 7919 % 5000000) * interval '1 minute', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
 	  'subject', jsonb_build_object('reference', 'Patient/p' || i % greatest(:rows / 100, 1)),
 	  'encounter', jsonb_build_object('reference', 'Encounter/e' || i % greatest(:rows / 10, 1)),
 	  'category', jsonb_build_array(jsonb_build_object('coding', jsonb_build_array(jsonb_build_object(
