@@ -8,8 +8,8 @@
  * comes, goes or becomes another patient's.
  *
  * Targets are looked up, and followers touched, as the owner of the table and past its
- * FORCE ROW LEVEL SECURITY, as PostgreSQL does for foreign keys: what a record belongs to must
- * not depend on what its writer may see. What runs so is our own SQL (sql/73_follow.sql) and
+ * FORCE ROW LEVEL SECURITY (src/owner.h), as PostgreSQL does for foreign keys: what a record
+ * belongs to must not depend on what its writer may see. What runs so is our own SQL (sql/73_follow.sql) and
  * expressions and triggers that the owner wrote. Nothing of it reaches the writer but the column of
  * the row that it writes, and the policies check that.
  *
@@ -37,6 +37,7 @@
 
 #include "compat.h"
 #include "fhir_tables.h"
+#include "owner.h"
 #include "policy.h"
 
 PG_FUNCTION_INFO_V1(smart_followed_references);
@@ -220,35 +221,6 @@ read_resource(RowReader *reader, HeapTuple tuple)
 	return isnull ? NULL : DatumGetJsonbP(resource);
 }
 
-/* ---- as the owner ---- */
-
-typedef struct AsOwner
-{
-	Oid user;
-	int context;
-} AsOwner;
-
-/* Until leave_owner(), or the end of the (sub)transaction when an error comes between. */
-static AsOwner
-become_owner(Oid owner)
-{
-	AsOwner before;
-
-	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(owner,
-						   before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	return before;
-}
-
-static void
-leave_owner(AsOwner before)
-{
-	SPI_finish();
-	SetUserIdAndSecContext(before.user, before.context);
-}
-
 static ArrayType *
 trigger_arguments(const Trigger *trigger)
 {
@@ -426,21 +398,11 @@ smart_refresh_followed(PG_FUNCTION_ARGS)
 	Oid relid = PG_GETARG_OID(0);
 	Oid types[] = {REGCLASSOID};
 	Datum values[] = {ObjectIdGetDatum(relid)};
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner;
 	AsOwner before;
 	Datum changed;
 	bool isnull;
 
-	if (!HeapTupleIsValid(tuple))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_TABLE),
-				errmsg("relation with OID %u does not exist", relid));
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
-	if (!has_privs_of_role(GetUserId(), owner))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(relid));
-	before = become_owner(owner);
+	before = become_owner(owner_checked(relid));
 	if (SPI_execute_with_args("SELECT smart.follow_all($1)", 1, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)

@@ -343,6 +343,25 @@ SELECT smart.protect('pt.plain', 'Observation', patients => 'resource');
 \echo :LAST_ERROR_SQLSTATE
 SELECT smart.protect('pt.plain', 'Observation', follow => 'target[0]');
 \echo :LAST_ERROR_SQLSTATE
+-- how stored keys are spelled is seen by one of them: an empty table is taken for ids, and looked at again later; nothing rewrites the table
+CREATE TABLE pt.spelled (id text PRIMARY KEY, patient text, resource jsonb);
+GRANT SELECT ON pt.spelled TO regress_smart_app;
+SELECT smart.protect('pt.spelled', 'Observation', patients => 'patient');
+SELECT options ->> 'patients_form' AS empty, smart.rows_are_regular(relation) FROM smart.protected_table WHERE relation = 'pt.spelled'::regclass;
+RESET ROLE;
+INSERT INTO pt.spelled SELECT i, 'Patient/' || i % 5, jsonb_build_object('resourceType', 'Observation', 'id', i::text, 'subject', jsonb_build_object('reference', 'Patient/' || i % 5))
+FROM generate_series(1, 50) i;
+SELECT pt.sees('pt.spelled', '1'), smart.rows_are_regular('pt.spelled');
+SELECT pg_relation_filenode('pt.spelled') AS filenode \gset
+SET ROLE regress_smart_owner;
+SELECT smart.protect('pt.spelled', 'Observation', patients => 'patient');
+SELECT options ->> 'patients_form' AS filled, smart.rows_are_regular(relation) FROM smart.protected_table WHERE relation = 'pt.spelled'::regclass;
+RESET ROLE;
+SELECT pt.sees('pt.spelled', '1'), pg_relation_filenode('pt.spelled') = :filenode AS not_rewritten;
+SET ROLE regress_smart_app;
+SELECT smart.spells_references('pt.spelled', 'patient');
+\echo :LAST_ERROR_SQLSTATE
+SET ROLE regress_smart_owner;
 -- what row-level security does not cover, and what would be OR-ed in
 CREATE TABLE pt.hazard (id text PRIMARY KEY, resource jsonb);
 GRANT TRUNCATE, TRIGGER ON pt.hazard TO regress_smart_app;

@@ -38,6 +38,10 @@ for my $case ([ 'plain', 'plain' ], [ '"Par""ted %s"', 'partitioned' ])
   my ($table, $name) = @$case;
   my $statements = $node->safe_psql('postgres', "SET client_min_messages = warning; SELECT smart.protect('$table', 'Observation', index => false)");
   like($statements, qr/^CREATE INDEX CONCURRENTLY /m, "$name: the statements are returned");
+  my $all = $node->safe_psql('postgres', "SELECT smart.index_statements('$table')");
+  like($all, qr/^\Q$statements\E/, "$name: index_statements() returns them, too");
+  like($all, qr/_smart_irregular/, "$name: ... and those of the index of irregular rows");
+  $statements = $all;
   is($node->safe_psql('postgres', "SELECT index IS NULL, state FROM smart.protected_table WHERE relation = '$table'::regclass"),
     't|ok', "$name: it is protected at once, without index");
 
@@ -65,6 +69,8 @@ for my $case ([ 'plain', 'plain' ], [ '"Par""ted %s"', 'partitioned' ])
   is($failed, 0, "$name: every statement runs outside a transaction");
   $writers->finish;
   unlike($err, qr/ERROR|FATAL/, "$name: the writers met no error") or diag($err);
+  is($node->safe_psql('postgres', "SELECT count(*), smart.rows_are_regular('$table') FROM smart.index_statements('$table')"), '0|t',
+    "$name: nothing is missing any more, and the rows are regular");
 
   is($node->safe_psql('postgres', "SELECT index IS NOT NULL, state FROM smart.protected_table WHERE relation = '$table'::regclass"),
     't|ok', "$name: the index is there and valid");
