@@ -26,7 +26,7 @@ $$;
 COMMENT ON FUNCTION smart.target_patients(regclass, text, text) IS
   'The patients of the rows of a protected table with this type and id, as far as the caller may see them; NULL among them for a row without. NULL when there is no such row.';
 
-CREATE FUNCTION smart.followed_patient(named text[], targets text[]) RETURNS text
+CREATE FUNCTION smart.followed_patient(named text[], targets text[], follower regclass DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   reference text;
@@ -35,6 +35,13 @@ DECLARE
   result text;
   relation regclass;
 BEGIN
+  -- the trigger knows tables by name, and one may have another name now
+  FOR i IN 1 .. coalesce(array_length(targets, 1), 0) / 2 LOOP
+    IF to_regclass(targets[2 * i]) IS NULL AND follower IS NOT NULL THEN
+      targets := smart.follow_targets(follower);
+      EXIT;
+    END IF;
+  END LOOP;
   FOREACH reference IN ARRAY named LOOP
     patients := '{}';
     IF reference LIKE 'Patient/%' THEN
@@ -60,24 +67,41 @@ BEGIN
   RETURN result;
 END
 $$;
-COMMENT ON FUNCTION smart.followed_patient(text[], text[]) IS
+COMMENT ON FUNCTION smart.followed_patient(text[], text[], regclass) IS
   'The one patient that all the named records (Type/id) belong to, as far as the caller may see them; else NULL. targets: pairs of a resource type, or *, and a protected table.';
 
-CREATE FUNCTION smart.follow_again(named text[], followers text[]) RETURNS void
+CREATE FUNCTION smart.followers(relation regclass) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(f.oid::regclass::text ORDER BY f.oid::regclass::text)
+  FROM pg_class c, smart.policy_info(c.oid::regclass) i, pg_policy fp JOIN pg_class f ON f.oid = fp.polrelid, smart.policy_info(f.oid::regclass) fi
+  WHERE c.oid = relation AND fp.polname = 'smart_select' AND smart.is_own_policy(fp.oid) AND f.relowner = c.relowner AND NOT f.relispartition
+    AND fi.options ? 'follow' AND fi.options ->> 'fhir_version' = i.options ->> 'fhir_version'
+    AND fi.options ->> 'base_url' IS NOT DISTINCT FROM i.options ->> 'base_url'
+$$;
+COMMENT ON FUNCTION smart.followers(regclass) IS 'The tables whose records follow those of a protected table; NULL when there are none.';
+
+CREATE FUNCTION smart.follow_again(named text[], followers text[], relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
 DECLARE
   follower text;
 BEGIN
+  -- the trigger knows tables by name, and one may have another name now, or be gone
   FOREACH follower IN ARRAY followers LOOP
-    IF to_regclass(follower) IS NOT NULL AND smart.followed_expression(follower::regclass) IS NOT NULL THEN
-      -- its trigger sets the column
-      EXECUTE format('UPDATE %s SET smart_patient = smart_patient WHERE %s && $1', follower, smart.followed_expression(follower::regclass))
-      USING named;
+    IF to_regclass(follower) IS NULL OR smart.followed_expression(to_regclass(follower)) IS NULL THEN
+      followers := coalesce(smart.followers(relation), '{}');
+      EXIT;
     END IF;
+  END LOOP;
+  FOREACH follower IN ARRAY followers LOOP
+    -- its trigger sets the column
+    EXECUTE format('UPDATE %s SET smart_patient = smart_patient WHERE %s && $1', follower, smart.followed_expression(follower::regclass))
+    USING named;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION smart.follow_again(text[], text[]) IS 'Has the patient of the rows that name one of these records set anew, as far as the caller may update them.';
+COMMENT ON FUNCTION smart.follow_again(text[], text[], regclass) IS
+  'Has the patient of the rows that name one of these records of a table set anew, as far as the caller may update them.';
 
 CREATE FUNCTION smart.follow_targets(relation regclass) RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -137,11 +161,7 @@ BEGIN
     SELECT c.oid::regclass AS relation, i.options, i.options ? 'follow' AS follows,
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_follow') AS keeps,
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_followed') AS touches,
-           (SELECT array_agg(f.oid::regclass::text ORDER BY f.oid::regclass::text)
-            FROM pg_policy fp JOIN pg_class f ON f.oid = fp.polrelid, smart.policy_info(f.oid::regclass) fi
-            WHERE fp.polname = 'smart_select' AND smart.is_own_policy(fp.oid) AND f.relowner = c.relowner AND NOT f.relispartition
-              AND fi.options ? 'follow' AND fi.options ->> 'fhir_version' = i.options ->> 'fhir_version'
-              AND fi.options ->> 'base_url' IS NOT DISTINCT FROM i.options ->> 'base_url') AS followers
+           smart.followers(c.oid::regclass) AS followers
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, smart.policy_info(c.oid::regclass) i
     WHERE p.polname = 'smart_select' AND smart.is_own_policy(p.oid) AND c.relowner = owner AND NOT c.relispartition
     ORDER BY 1

@@ -257,8 +257,8 @@ smart_keep_followed(PG_FUNCTION_ARGS)
 		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
 	RowReader *reader = row_reader(fcinfo, rel);
 	int column = SPI_fnumber(RelationGetDescr(rel), FOLLOWED_COLUMN);
-	Oid types[] = {TEXTARRAYOID, TEXTARRAYOID};
-	Datum values[2];
+	Oid types[] = {TEXTARRAYOID, TEXTARRAYOID, REGCLASSOID};
+	Datum values[3];
 	Datum patient = (Datum) 0;
 	bool isnull = true;
 	AsOwner before;
@@ -272,9 +272,10 @@ smart_keep_followed(PG_FUNCTION_ARGS)
 	values[0] = PointerGetDatum(
 		references_of(read_resource(reader, tuple), reader->path, reader->table.base_url));
 	values[1] = PointerGetDatum(trigger_arguments(data->tg_trigger));
+	values[2] = ObjectIdGetDatum(RelationGetRelid(rel));
 	before = become_owner(rel->rd_rel->relowner);
 	if (SPI_execute_with_args(
-			"SELECT smart.followed_patient($1, $2)", 2, types, values, NULL, false, 1) !=
+			"SELECT smart.followed_patient($1, $2, $3)", 3, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not look up what a row follows");
@@ -360,8 +361,8 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 	char *old_keys = NULL;
 	char *new_reference = NULL;
 	char *new_keys = NULL;
-	Oid types[] = {TEXTARRAYOID, TEXTARRAYOID};
-	Datum values[2];
+	Oid types[] = {TEXTARRAYOID, TEXTARRAYOID, REGCLASSOID};
+	Datum values[3];
 	Datum named[2];
 	int n = 0;
 	AsOwner before;
@@ -383,9 +384,11 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 		return PointerGetDatum(NULL);
 	values[0] = PointerGetDatum(construct_array(named, n, TEXTOID, -1, false, TYPALIGN_INT));
 	values[1] = PointerGetDatum(trigger_arguments(data->tg_trigger));
+	values[2] = ObjectIdGetDatum(RelationGetRelid(data->tg_relation));
 	before = become_owner(data->tg_relation->rd_rel->relowner);
 	if (SPI_execute_with_args(
-			"SELECT smart.follow_again($1, $2)", 2, types, values, NULL, false, 1) != SPI_OK_SELECT)
+			"SELECT smart.follow_again($1, $2, $3)", 3, types, values, NULL, false, 1) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not touch what follows a row");
 	leave_owner(before);
 	return PointerGetDatum(NULL);

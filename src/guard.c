@@ -219,7 +219,8 @@ check_start(const QueryDesc *query)
 			drop_plan(plan);
 			jose_raise(JOSE_SESSION_CHANGED);
 		}
-		if (mark->cacheId == MARK_REGULAR && !policy_regular_index_is_empty(mark->hashValue, query->snapshot))
+		if (mark->cacheId == MARK_REGULAR &&
+			!policy_regular_index_is_empty(mark->hashValue, query->snapshot))
 		{
 			drop_plan(plan);
 			ereport(ERROR,

@@ -26,8 +26,8 @@ become_owner(Oid owner)
 	AsOwner before;
 
 	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(
-		owner, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	SetUserIdAndSecContext(owner,
+						   before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	return before;
@@ -71,13 +71,9 @@ smart_spells_references(PG_FUNCTION_ARGS)
 	Datum answer;
 	bool isnull;
 
-	if (SPI_execute_with_args("SELECT smart.look_at_keys($1, $2)",
-							  2,
-							  types,
-							  values,
-							  NULL,
-							  false,
-							  1) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args(
+			"SELECT smart.look_at_keys($1, $2)", 2, types, values, NULL, false, 1) !=
+			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not look at the keys of a table");
 	answer = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);

@@ -349,10 +349,10 @@ read_options(FunctionCallInfo fcinfo, AccessTable *table)
 	Jsonb *options = PG_GETARG_JSONB_P(POLICY_OPTIONS);
 	bool one_type =
 		!PG_ARGISNULL(POLICY_TYPE) && get_fn_expr_arg_stable(fcinfo->flinfo, POLICY_TYPE);
-	const AccessTable *known = policy_call_table(
-		policy_call_find(PG_GETARG_TEXT_PP(POLICY_COMMAND),
-						 one_type ? PG_GETARG_TEXT_PP(POLICY_TYPE) : NULL,
-						 options));
+	const AccessTable *known =
+		policy_call_table(policy_call_find(PG_GETARG_TEXT_PP(POLICY_COMMAND),
+										   one_type ? PG_GETARG_TEXT_PP(POLICY_TYPE) : NULL,
+										   options));
 
 	/* texts belong to the call, and it may be forgotten while this statement runs */
 	if (known != NULL && known->shared_types == NULL && known->base_url.data == NULL)

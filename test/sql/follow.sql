@@ -113,6 +113,18 @@ INSERT INTO follow_test.provenance VALUES ('locking', follow_test.provenance('lo
 SELECT count(*) > 0 AS locked FROM follow_test.observation o WHERE id = 'o1' AND xmax <> 0;
 ROLLBACK;
 
+-- names of tables may change: the triggers look again
+ALTER TABLE follow_test.provenance RENAME TO provenance_renamed;
+ALTER TABLE follow_test.observation RENAME TO observation_renamed;
+UPDATE follow_test.observation_renamed SET resource = follow_test.observation('o1', 'p2') WHERE id = 'o1';
+SELECT id, smart_patient FROM follow_test.provenance_renamed WHERE id = 'one';
+UPDATE follow_test.observation_renamed SET resource = follow_test.observation('o1', 'p1') WHERE id = 'o1';
+INSERT INTO follow_test.provenance_renamed VALUES ('after_renaming', follow_test.provenance('after_renaming', 'Observation/o1'));
+SELECT id, smart_patient FROM follow_test.provenance_renamed WHERE id IN ('one', 'after_renaming') ORDER BY id;
+DELETE FROM follow_test.provenance_renamed WHERE id = 'after_renaming';
+ALTER TABLE follow_test.provenance_renamed RENAME TO provenance;
+ALTER TABLE follow_test.observation_renamed RENAME TO observation;
+
 -- Binary by securityContext, AuditEvent by entity.what, Task and Device by a column.
 INSERT INTO follow_test.binary VALUES ('b1', '{"resourceType": "Binary", "id": "b1", "contentType": "text/plain", "securityContext": {"reference": "Observation/o2"}}'),
   ('b2', '{"resourceType": "Binary", "id": "b2", "contentType": "text/plain", "securityContext": {"reference": "Patient/p2"}}'),
@@ -170,7 +182,12 @@ INSERT INTO follow_test.condition VALUES ('c1', '{"resourceType": "Condition", "
 SELECT smart.protect('follow_test.condition', 'Condition');
 SELECT smart.refresh_followed('follow_test.provenance');
 SELECT smart.unprotect('follow_test.later');
+-- a table that follows may be dropped
+DROP TABLE follow_test.audit_event;
+UPDATE follow_test.observation SET resource = follow_test.observation('o1', 'p1') WHERE id = 'o1';
 RESET ROLE;
+UPDATE follow_test.observation SET resource = follow_test.observation('o2', 'p2') WHERE id = 'o2';
+SELECT smart_patient FROM follow_test.provenance WHERE id = 'both_of_p1';
 SELECT id, smart_patient FROM follow_test.provenance WHERE id = 'not_protected';
 SELECT count(*) AS columns_left FROM pg_attribute WHERE attrelid = 'follow_test.later'::regclass AND attname = 'smart_patient';
 SELECT tgname FROM pg_trigger WHERE tgrelid = 'follow_test.later'::regclass;
