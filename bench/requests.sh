@@ -10,8 +10,9 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 runs=${RUNS:-${QUICK:+2}}
 runs=${runs:-5}
+[ "$runs" -le 5 ] || runs=5
 seconds=${SECONDS_A_RUN:-${QUICK:+1}}
-seconds=${seconds:-4}
+seconds=${seconds:-3}
 bench_issuer
 rm -f "$RESULTS/requests.tsv"
 dir=$(mktemp -d)

@@ -18,6 +18,7 @@ access_row_init(AccessRow *row)
 {
 	memset(row, 0, offsetof(AccessRow, patients));
 	row->uuid_keys = false;
+	row->misspelled = false;
 	row->has_subjects = false;
 	row->has_members = false;
 	fhir_keys_init(&row->patients);
@@ -254,6 +255,14 @@ access_possible(const Session *session, FhirVersion version, int type, AccessSha
 			return true;
 	}
 	return false;
+}
+
+bool
+access_row_has_one_key(const AccessTable *table, AccessRow *row)
+{
+	if (!table->one_key)
+		return true;
+	return table->has_patients ? !row->misspelled : members(table, row)->n <= 1;
 }
 
 int

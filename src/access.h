@@ -30,6 +30,8 @@ typedef struct AccessTable
 								 * one; NULL: smart_fhir.shared_types */
 	FhirText base_url;		  /* without trailing slash; data NULL: none */
 	bool has_patients;		  /* a column gives the patients' keys */
+	bool one_key;			  /* regular rows have one key at most */
+	bool references;		  /* and a stored one is spelled Patient/<id> */
 	bool followed;			  /* of the records that the row names: no subject is asked for */
 } AccessTable;
 
@@ -39,6 +41,7 @@ typedef struct AccessRow
 	bool valid; /* fhir_resource_init() took it */
 	FhirResource resource;
 	FhirKeys patients; /* from the table's own column, when it has one */
+	bool misspelled;   /* such a key is in the form that the table's others are not */
 	bool uuid_keys;	   /* those are uuids in canonical text: case does not count */
 	/* filled when first needed */
 	bool has_subjects;
@@ -81,6 +84,9 @@ extern AccessReason access_row_reason(const Session *session, const AccessTable 
  */
 extern bool access_possible(const Session *session, FhirVersion version, int type,
 							AccessShared shared, bool outside_too, int letter);
+
+/* Has a valid row one key, spelled as its table's are? False makes it an irregular one. */
+extern bool access_row_has_one_key(const AccessTable *table, AccessRow *row);
 
 /* What a statement needs, by interaction (design.md, table of interactions). */
 typedef enum AccessCommand

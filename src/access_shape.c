@@ -28,8 +28,8 @@ access_count_patients(const Session *session, int levels, const char **only)
 	for (int level = SCOPE_LEVEL_PATIENT; level <= SCOPE_LEVEL_USER; level++)
 		if (levels & (1 << level))
 			n += level_patients(session, level).n;
-	if (n >= ACCESS_MANY_PATIENTS)
-		return 3;
+	if (n >= ACCESS_DOZENS_OF_PATIENTS)
+		return n >= ACCESS_MANY_PATIENTS ? 4 : 3;
 	n = 0;
 	for (int level = SCOPE_LEVEL_PATIENT; level <= SCOPE_LEVEL_USER; level++)
 	{

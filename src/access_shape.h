@@ -35,11 +35,13 @@ extern AccessShape access_shape(const Session *session, const AccessTable *table
 /* The levels that can reach listed patients. */
 #define ACCESS_LEVELS_OF_PATIENTS (1 << SCOPE_LEVEL_PATIENT | 1 << SCOPE_LEVEL_USER)
 
-/* From so many on, a key is better looked up than compared with each. */
+/* From so many on, a key is better looked up than compared with each: one that is at hand, or any. */
+#define ACCESS_DOZENS_OF_PATIENTS 17
 #define ACCESS_MANY_PATIENTS 257
 
 /*
- * How many patients the levels reach: 0, 1, 2 for several, 3 for many. *only: the one when it is 1.
+ * How many patients the levels reach: 0, 1, 2 for several, 3 for dozens, 4 for many. *only: the
+ * one when it is 1.
  */
 extern int access_count_patients(const Session *session, int levels, const char **only);
 

@@ -24,8 +24,10 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/syscache.h"
@@ -244,9 +246,10 @@ stands_alone(const PlannedStmt *plan)
 	{
 		int cache_id = lfirst_node(PlanInvalItem, cell)->cacheId;
 
-		if (cache_id == MARK_FORM(POLICY_ONE) || cache_id == MARK_FORM(POLICY_SEVERAL) ||
-			cache_id == MARK_FORM(POLICY_MANY) || cache_id == MARK_FORM(POLICY_ALL))
-			return true;
+		for (int form = POLICY_ONE; form < POLICY_N_FORMS; form++)
+			if (cache_id == MARK_FORM(form) &&
+				(policy_form_is_whole((PolicyForm) form) || form == POLICY_ALL))
+				return true;
 	}
 	return false;
 }
@@ -337,6 +340,19 @@ guarded_query(QueryDesc *query)
 			return entry;
 	}
 	return NULL;
+}
+
+void
+guard_note_irregular_row(void)
+{
+	const PlannedStmt *plan;
+	ListCell *cell;
+
+	if (running == NULL)
+		return;
+	plan = running->query->plannedstmt;
+	foreach(cell, plan->resultRelations)
+		CacheInvalidateRelcacheByRelid(rt_fetch(lfirst_int(cell), plan->rtable)->relid);
 }
 
 bool

@@ -22,6 +22,12 @@ extern bool guard_is_planning_query(PlannerInfo *root);
 extern bool guard_is_planning(void);
 /* The plan that is made of root has a call in this form. */
 extern void guard_note_form(PlannerInfo *root, PolicyCall call, PolicyForm form);
+/*
+ * The running statement stores an irregular row: plans on its table are made anew, here from the
+ * next command on, elsewhere when it is committed. (Rows that no policy is asked about are found
+ * out when such a plan starts.)
+ */
+extern void guard_note_irregular_row(void);
 /* The plan rests on these indexes of irregular rows being empty (a list of OIDs). */
 extern void guard_note_regular(List *indexes);
 

@@ -125,13 +125,21 @@ policy_options_are_current(Jsonb *options)
 			   numeric_int4, NumericGetDatum(revision->val.numeric))) == fhir_revision;
 }
 
+/* Is an option this text? */
+static bool
+option_is(Jsonb *options, const char *name, const char *value)
+{
+	JsonbValue *given = option(options, name);
+
+	return given != NULL && given->type == jbvString &&
+		   given->val.string.len == (int) strlen(value) &&
+		   memcmp(given->val.string.val, value, strlen(value)) == 0;
+}
+
 bool
 policy_keys_are_references(Jsonb *options)
 {
-	JsonbValue *form = option(options, "patients_form");
-
-	return form != NULL && form->type == jbvString && form->val.string.len == 9 &&
-		   memcmp(form->val.string.val, "reference", 9) == 0;
+	return option_is(options, "patients_form", "reference");
 }
 
 Oid
@@ -169,6 +177,8 @@ policy_options(Jsonb *options, AccessTable *table)
 		table->shared = SHARED_DEFAULT;
 	table->shared_types = option_names(options, "shared_types");
 	table->has_patients = option_bool(options, "patients");
+	table->one_key = option_is(options, "key", "one");
+	table->references = policy_keys_are_references(options);
 	table->followed = option(options, "follow") != NULL;
 	table->base_url.data = NULL;
 	table->base_url.len = 0;
@@ -200,7 +210,7 @@ add_key(FhirKeys *keys, const char *data, int len)
 
 /* A stored key is `Patient/<id>` or a bare id; what row_patients() gives is a key already. */
 static void
-add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
+add_stored_key(AccessRow *row, FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
 {
 	const char *data;
 	int len;
@@ -217,13 +227,19 @@ add_stored_key(FhirKeys *keys, const AccessTable *table, Datum value, Oid type)
 	len = VARSIZE_ANY_EXHDR(stored);
 	if (table->has_patients)
 	{
-		if (len > 8 && memcmp(data, "Patient/", 8) == 0)
+		bool reference = len > 8 && memcmp(data, "Patient/", 8) == 0;
+
+		row->misspelled = reference != table->references;
+		if (reference)
 		{
 			data += 8;
 			len -= 8;
 		}
 		if (!fhir_id_is_valid(data, len))
+		{
+			row->misspelled = true;
 			return;
+		}
 	}
 	add_key(keys, data, len);
 }
@@ -311,10 +327,10 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 						  &n);
 		for (int i = 0; i < n; i++)
 			if (!nulls[i])
-				add_stored_key(keys, table, elements[i], element);
+				add_stored_key(row, keys, table, elements[i], element);
 	}
 	else
-		add_stored_key(keys, table, value, type);
+		add_stored_key(row, keys, table, value, type);
 }
 
 AccessCommand
@@ -446,6 +462,9 @@ smart_row_policy(PG_FUNCTION_ARGS)
 						PG_ARGISNULL(POLICY_PATIENTS),
 						state->patients_type);
 			allowed = access_permits_command(session, &state->table, row, state->command);
+			/* others' plans rest on there being none */
+			if (allowed && state->check && !access_row_has_one_key(&state->table, row))
+				guard_note_irregular_row();
 		}
 		access_row_reset(row);
 	}

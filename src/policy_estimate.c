@@ -49,6 +49,7 @@ estimate(SupportRequestSelectivity *request)
 		case POLICY_ALL_BY_ROW:
 		case POLICY_ONE:
 		case POLICY_SEVERAL:
+		case POLICY_DOZENS:
 		case POLICY_MANY:
 			request->selectivity = 1.0;
 			break;

@@ -6,13 +6,15 @@
  *
  *	ONE				key = smart.patient_key(..)			keys && smart.patient_keys(..)
  *	SEVERAL			key = ANY (smart.patient_keys(..))	keys && smart.patient_keys(..)
- *	MANY			smart.among_patients(key, ..)		keys && smart.patient_keys(..)
+ *	DOZENS, MANY	smart.among_patients(key, ..)		keys && smart.patient_keys(..)
  *	ONE_WITHIN		key = smart.session_patient() AND row_check(..)		and likewise
  *	SEVERAL_WITHIN	key = ANY (smart.session_patients()) AND row_check(..)
  *	ALL				TRUE
  *	BY_ROW			row_check(..)
  *
- * on the left for a scalar key, on the right for an array of keys. row_check() is the same C
+ * on the left for a scalar key (DOZENS as SEVERAL where the key is computed: a search costs less
+ * than comparing, but is done for each row that a bitmap gives), on the right for an array of
+ * keys. row_check() is the same C
  * function without planner support; keys that it can find in the resource itself are not
  * computed for it.
  *
@@ -24,7 +26,7 @@
  * 2. smart.patient_key() and its like are NULL, or an empty array, unless the decision under the
  *	  session of the moment is "the rows of these patients, all of them, and nothing else", and
  *	  the statement started under that session. A comparison with NULL lets no row pass.
- * 3. The key of a regular row is all that the decision then asks of it. ONE, SEVERAL and MANY stand
+ * 3. The key of a regular row is all that the decision then asks of it. ONE to MANY stand
  *	  without row_check() only where an irregular row cannot pass: computed arrays are empty for
  *	  what is no resource of its table's type and hold each patient of the others; other keys
  *	  only while the table's index of irregular rows is empty.
@@ -35,7 +37,7 @@
  *	  each call that became TRUE, under the session of the moment, and that each index is still
  *	  empty. If not, the statement fails, and its plan is dropped. A cursor's FETCH asks again
  *	  about each form.
- * 6. So TRUE, and ONE, SEVERAL and MANY without row_check(), need a plan that the guard will see:
+ * 6. So TRUE, and ONE to MANY without row_check(), need a plan that the guard will see:
  *	  they are made only inside our planner hook, for the query that it was called with. Where another
  *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
  *
@@ -238,8 +240,8 @@ compare_checked(FuncExpr *call, const Keys *keys, PolicyForm form)
 {
 	const Oid argtypes[] = {keys->type, TEXTOID, TEXTOID, JSONBOID};
 	Oid collation = exprCollation((Node *) keys->expr);
-	bool several = form == POLICY_SEVERAL && !keys->array;
-	bool many = form == POLICY_MANY && !keys->array;
+	bool many = !keys->array && (form == POLICY_MANY || (form == POLICY_DOZENS && keys->stored));
+	bool several = !keys->array && !many && form != POLICY_ONE;
 	bool array = several || keys->array;
 	Oid type = value_type(keys, array);
 	Node *resource_type = list_nth(call->args, POLICY_TYPE);
@@ -352,7 +354,7 @@ simplify(SupportRequestSimplify *request)
 	else if (keys.expr != NULL)
 	{
 		bool several = !keys.array && form != POLICY_ONE && form != POLICY_ONE_WITHIN;
-		bool whole = form == POLICY_ONE || form == POLICY_SEVERAL || form == POLICY_MANY;
+		bool whole = policy_form_is_whole(form);
 
 		if (whole && guarded && keys.exact && keys.spelled && keys.known &&
 			(regular || (keys.array && !keys.stored)))

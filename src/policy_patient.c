@@ -223,7 +223,7 @@ levels_now(PatientCheck *check, bool several)
 	form = policy_call_form(check->call, session, &levels);
 	check->epoch = session_epoch();
 	if (session == NULL || check->statement != session_generation() + 1 ||
-		(form != POLICY_ONE && (!several || (form != POLICY_SEVERAL && form != POLICY_MANY))))
+		!policy_form_is_whole(form) || (form != POLICY_ONE && !several))
 		return 0;
 	return levels;
 }

@@ -44,7 +44,7 @@
 #define MAX_DROPS 32
 #define UNKNOWN 0xFF
 
-StaticAssertDecl(POLICY_N_FORMS <= 8, "a form is a bit of a byte");
+StaticAssertDecl(POLICY_N_FORMS <= 15, "a form is a bit of 16, and half a byte");
 
 typedef struct Call
 {
@@ -58,10 +58,9 @@ typedef struct Call
 	bool folds; /* checks of new rows do not: they raise an error */
 	int type;	/* -1: many */
 	bool known_type;
-	bool references; /* stored keys are spelled Patient/<id> */
 	AccessTable table;
-	uint8 planned;	/* bits 1 << PolicyForm: plans may have been made in it */
-	uint8 unmarked; /* the same for plans that do not carry the item */
+	uint16 planned;	 /* bits 1 << PolicyForm: plans may have been made in it */
+	uint16 unmarked; /* the same for plans that do not carry the item */
 } Call;
 
 typedef struct Kind
@@ -183,7 +182,6 @@ policy_call_find(text *command, text *type, Jsonb *options)
 	call->command = policy_command_parse(text_to_cstring(command), &check);
 	call->folds = !check;
 	policy_options(options, &call->table);
-	call->references = policy_keys_are_references(options);
 	call->type =
 		type == NULL
 			? -1
@@ -210,7 +208,7 @@ policy_call_has_references(PolicyCall number)
 {
 	Call *call = call_of(number);
 
-	return call != NULL && call->references;
+	return call != NULL && call->table.references;
 }
 
 /* The session's kind, when it has one that is still remembered. */
@@ -250,7 +248,10 @@ compute(const Call *call, const Session *session)
 			form = POLICY_ONE;
 			break;
 		case ACCESS_SHAPE_PATIENTS:
-			form = n == 3 ? POLICY_MANY : n == 2 ? POLICY_SEVERAL : POLICY_ONE;
+			form = n == 4	? POLICY_MANY
+				   : n == 3 ? POLICY_DOZENS
+				   : n == 2 ? POLICY_SEVERAL
+							: POLICY_ONE;
 			break;
 		case ACCESS_SHAPE_WITHIN:
 			/* the key of these is a patient of any level */
@@ -318,13 +319,13 @@ policy_plans_drop(PolicyCall number, PolicyForm form)
 }
 
 /* Bits of the forms in which plans of a call may stay. */
-static uint8
+static uint16
 fitting_forms(int i, const Session *session, const Kind *kind)
 {
 	uint8 form;
 
 	if (session == NULL)
-		return (uint8) ~(1 << POLICY_ALL);
+		return (uint16) ~(1 << POLICY_ALL);
 	form = kind == NULL ? UNKNOWN : kind->forms[i];
 	if (form == UNKNOWN)
 		return 0;
@@ -341,8 +342,8 @@ session_changed(const Session *session)
 
 	for (int i = 0; i < n_calls; i++)
 	{
-		uint8 unfit = ~fitting_forms(i, session, kind);
-		uint8 bad = calls[i]->planned & unfit;
+		uint16 unfit = ~fitting_forms(i, session, kind);
+		uint16 bad = calls[i]->planned & unfit;
 
 		calls[i]->planned &= ~bad;
 		/* nothing but all plans reaches these */

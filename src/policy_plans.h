@@ -17,6 +17,7 @@ typedef enum PolicyForm
 	POLICY_BY_ROW,
 	POLICY_ONE,			   /* one patient's rows, or none: no patient, no scope, nobody */
 	POLICY_SEVERAL,		   /* the rows of several patients */
+	POLICY_DOZENS,		   /* the rows of more than a few */
 	POLICY_MANY,		   /* the rows of hundreds */
 	POLICY_ONE_WITHIN,	   /* some of one patient's rows */
 	POLICY_SEVERAL_WITHIN, /* some of several patients' rows */
@@ -24,6 +25,13 @@ typedef enum PolicyForm
 	POLICY_ALL_BY_ROW,	   /* the same where the table holds irregular rows: asked by row */
 	POLICY_N_FORMS
 } PolicyForm;
+
+/* Is it a listed number of patients' rows, all of them and nothing else? */
+static inline bool
+policy_form_is_whole(PolicyForm form)
+{
+	return form >= POLICY_ONE && form <= POLICY_MANY;
+}
 
 /* A call of smart.row_policy() apart from its row; 0 is none. Never used for another call. */
 typedef uint32 PolicyCall;

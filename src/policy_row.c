@@ -33,10 +33,8 @@ enum
 typedef struct RegularState
 {
 	AccessTable table;
-	bool outdated;	/* made for another revision of the FHIR definitions */
-	bool one_key;	/* the key is a scalar */
-	bool is_text;	/* a stored one, of type text or varchar */
-	bool reference; /* spelled Patient/<id> */
+	bool outdated; /* made for another revision of the FHIR definitions */
+	bool is_text;  /* a stored one, of type text or varchar */
 } RegularState;
 
 static RegularState *
@@ -45,8 +43,6 @@ regular_state(FunctionCallInfo fcinfo)
 	RegularState *state = fcinfo->flinfo->fn_extra;
 	MemoryContext old;
 	Jsonb *options;
-	char *key;
-	char *form;
 	Oid type;
 
 	if (state != NULL)
@@ -58,10 +54,6 @@ regular_state(FunctionCallInfo fcinfo)
 	if (!state->outdated)
 	{
 		policy_options(options, &state->table);
-		key = policy_option_text(options, "key");
-		state->one_key = key != NULL && strcmp(key, "one") == 0;
-		form = policy_option_text(options, "patients_form");
-		state->reference = form != NULL && strcmp(form, "reference") == 0;
 		type = get_fn_expr_argtype(fcinfo->flinfo, REGULAR_PATIENTS);
 		type = OidIsValid(type) ? getBaseType(type) : InvalidOid;
 		state->is_text = state->table.has_patients && (type == TEXTOID || type == VARCHAROID);
@@ -91,7 +83,7 @@ is_spelled(const RegularState *state, FhirText key)
 {
 	bool reference = key.len > 8 && memcmp(key.data, "Patient/", 8) == 0;
 
-	if (reference != state->reference)
+	if (reference != state->table.references)
 		return false;
 	return reference ? fhir_id_is_valid(key.data + 8, key.len - 8)
 					 : fhir_id_is_valid(key.data, key.len);
@@ -128,7 +120,7 @@ smart_row_is_regular(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	if (resource.type < 0)
 		PG_RETURN_BOOL(false);
-	if (!state->one_key)
+	if (!state->table.one_key)
 		PG_RETURN_BOOL(true);
 	if (!state->table.has_patients)
 		PG_RETURN_BOOL(has_one_patient(state, &resource));
