@@ -240,6 +240,22 @@ SELECT guard_test.who('system/*.rs');
 EXECUTE seen;
 DO $$ BEGIN PERFORM smart.login('no.token.at_all'); EXCEPTION WHEN OTHERS THEN NULL; END $$;
 EXECUTE seen;
+-- ... nor does a statement that could tell: plans kept in a function
+DO $$
+DECLARE before bigint;
+BEGIN
+  PERFORM guard_test.who('system/*.rs');
+  before := guard_test.counted();
+  BEGIN
+    PERFORM smart.login('no.token.at_all');
+  EXCEPTION WHEN OTHERS THEN NULL;
+  END;
+  RAISE WARNING '% before, % after', before, guard_test.counted();
+END $$;
+SELECT guard_test.who('system/*.rs');
+SELECT guard_test.counted();
+SELECT smart.login('no.token.at_all');
+SELECT guard_test.counted();
 
 -- Parallel plans, in every form.
 SET parallel_setup_cost = 0;
