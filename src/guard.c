@@ -35,6 +35,7 @@
 #include "compat.h"
 #include "guard.h"
 #include "log_mask.h"
+#include "policy.h"
 #include "policy_plans.h"
 #include "policy_regular.h"
 #include "session.h"
@@ -142,6 +143,29 @@ guard_note_regular(List *indexes)
 		add_mark(MARK_REGULAR, lfirst_oid(cell));
 }
 
+/*
+ * PostgreSQL also asks the SELECT policy about new rows (RETURNING, ON CONFLICT, UPDATE with a
+ * WHERE). These may be irregular whatever the table's index says, so their policies are not folded.
+ */
+static bool
+ask_new_rows_by_row(Query *query)
+{
+	bool found = false;
+	ListCell *cell;
+
+	foreach(cell, query->withCheckOptions)
+		found |= policy_ask_by_row(lfirst_node(WithCheckOption, cell)->qual);
+	/* data-modifying WITH stands at the top only */
+	foreach(cell, query->cteList)
+	{
+		Query *with = castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery);
+
+		if (with->commandType != CMD_SELECT)
+			found |= ask_new_rows_by_row(with);
+	}
+	return found;
+}
+
 static PlannedStmt *
 guard_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
@@ -152,6 +176,7 @@ guard_planner(Query *parse, const char *query_string, int cursor_options, ParamL
 	/* once for each statement that a client sends */
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
+	this.has_policy = ask_new_rows_by_row(parse);
 	PG_TRY();
 	{
 		planning = &this;

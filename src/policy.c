@@ -11,11 +11,14 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -534,6 +537,56 @@ policy_call_stored(Oid relid)
 	systable_endscan(scan);
 	table_close(catalog, AccessShareLock);
 	return call;
+}
+
+FuncExpr *
+policy_as_row_check(FuncExpr *call)
+{
+	static const Oid argtypes[] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
+	Const *options = list_nth(call->args, POLICY_OPTIONS);
+	Oid function = policy_function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
+	FuncExpr *check;
+
+	if (!OidIsValid(function))
+		return NULL;
+	check = copyObject(call);
+	check->funcid = function;
+	/* keys that row_check() can find in the resource are not worth computing for it */
+	if (IsA(options, Const) && !options->constisnull &&
+		!option_bool(DatumGetJsonbP(options->constvalue), "patients"))
+		lfirst(list_nth_cell(check->args, POLICY_PATIENTS)) =
+			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
+	return check;
+}
+
+static bool
+ask_by_row(Node *node, void *context)
+{
+	FuncExpr *call;
+	FuncExpr *check;
+
+	if (node == NULL)
+		return false;
+	call = IsA(node, FuncExpr) ? as_policy_call(node) : NULL;
+	if (call == NULL)
+		return expression_tree_walker(node, ask_by_row, context);
+	check = policy_as_row_check(call);
+	if (check != NULL)
+	{
+		call->funcid = check->funcid;
+		call->args = check->args;
+	}
+	*(bool *) context = true;
+	return false;
+}
+
+bool
+policy_ask_by_row(Node *expression)
+{
+	bool found = false;
+
+	(void) ask_by_row(expression, &found);
+	return found;
 }
 
 bool

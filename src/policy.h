@@ -35,6 +35,14 @@ extern FuncExpr *policy_call_of(Relation rel);
 
 /* The same from the catalog, also while row-level security is switched off on the table. */
 extern FuncExpr *policy_call_stored(Oid relid);
+/* A copy of a call of smart.row_policy() that is not folded: of row_check(); NULL without one. */
+extern FuncExpr *policy_as_row_check(FuncExpr *call);
+/*
+ * Make every call of smart.row_policy() in an expression one of smart.row_check(): it is asked
+ * about rows that are not in the table yet. In place; were there any?
+ */
+extern bool policy_ask_by_row(Node *expression);
+
 /* Is a stored expression (nodeToString) such a call and nothing beside it? */
 extern bool policy_is_call(const char *expression);
 

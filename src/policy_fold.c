@@ -40,6 +40,8 @@
  * 6. So TRUE, and ONE to MANY without row_check(), need a plan that the guard will see:
  *	  they are made only inside our planner hook, for the query that it was called with. Where another
  *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
+ * 7. New rows are in no index yet. Their policies, and PostgreSQL asks the SELECT policy about
+ *	  them as well, are not folded (src/guard.c).
  *
  * Why no form shows too little: each is made for the form that the call has under the session
  * in force, and plans of other forms are dropped before another session can run them
@@ -277,19 +279,6 @@ compare_checked(FuncExpr *call, const Keys *keys, PolicyForm form)
 				   several);
 }
 
-static FuncExpr *
-row_check(FuncExpr *call, Oid function, bool stored)
-{
-	FuncExpr *check = copyObject(call);
-
-	check->funcid = function;
-	/* keys that row_check() can find in the resource are not worth an array a row */
-	if (!stored)
-		lfirst(list_nth_cell(check->args, POLICY_PATIENTS)) =
-			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
-	return check;
-}
-
 /* The number of the call, or 0 when it cannot be folded: a check, an expression for a constant. */
 static PolicyCall
 find_call(FuncExpr *call)
@@ -310,10 +299,9 @@ static Node *
 simplify(SupportRequestSimplify *request)
 {
 	FuncExpr *call = request->fcall;
-	Oid argtypes[POLICY_N_ARGS] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
 	PolicyCall number;
 	PolicyForm form;
-	Oid check_function;
+	FuncExpr *check;
 	Keys keys;
 	List *indexes;
 	Expr *condition = NULL;
@@ -324,12 +312,12 @@ simplify(SupportRequestSimplify *request)
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
 	guard_note_policy();
-	check_function = policy_function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
-	if (!OidIsValid(check_function))
+	check = policy_as_row_check(call);
+	if (check == NULL)
 		return NULL;
 	number = find_call(call);
 	if (number == 0)
-		return (Node *) row_check(call, check_function, true);
+		return (Node *) check;
 
 	describe_keys(call, policy_call_table(number), &keys);
 	form = policy_call_form(number, session_current(), &levels);
@@ -337,7 +325,7 @@ simplify(SupportRequestSimplify *request)
 	if (form == POLICY_BY_ROW)
 	{
 		guard_note_form(request->root, number, form);
-		return (Node *) row_check(call, check_function, keys.stored);
+		return (Node *) check;
 	}
 	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes);
 
@@ -384,9 +372,9 @@ simplify(SupportRequestSimplify *request)
 	}
 	guard_note_form(request->root, number, form);
 	if (condition == NULL)
-		return (Node *) row_check(call, check_function, keys.stored);
+		return (Node *) check;
 	return (Node *) makeBoolExpr(
-		AND_EXPR, list_make2(condition, row_check(call, check_function, keys.stored)), -1);
+		AND_EXPR, list_make2(condition, check), -1);
 }
 
 Datum

@@ -347,6 +347,26 @@ SELECT guard_test.form('SELECT * FROM guard_test.by_text');
 SELECT guard_test.who('system/*.rs');
 SELECT count(*), count(*) FILTER (WHERE id = 'y2') AS of_other_type FROM guard_test.by_text;
 
+-- The SELECT policy is asked about new rows as well (RETURNING): these are judged by row, irregular or not.
+RESET ROLE;
+DELETE FROM guard_test.by_text WHERE id ~ 'y';
+REINDEX TABLE guard_test.by_text;
+GRANT INSERT ON guard_test.by_text TO guard_app;
+SET ROLE guard_app;
+SELECT guard_test.who('patient/*.cruds', 'p1');
+SELECT guard_test.form('SELECT * FROM guard_test.by_text');
+BEGIN;
+INSERT INTO guard_test.by_text VALUES ('y3', '{"resourceType": "Observation", "id": "y3", "subject": {"reference": "Patient/p1"}}', 'Patient/p1') RETURNING id;
+UPDATE guard_test.by_text SET patient = 'Patient/p1' WHERE id = '1' RETURNING id, patient;
+WITH more AS (INSERT INTO guard_test.by_text VALUES ('y4', '{"resourceType": "Observation", "id": "y4", "subject": {"reference": "Patient/p1"}}', 'Patient/p1') RETURNING id)
+SELECT * FROM more;
+SELECT count(*) FROM guard_test.by_text;
+ROLLBACK;
+SELECT guard_test.who('patient/*.cruds', 'p1,p2');
+BEGIN;
+INSERT INTO guard_test.observation VALUES ('y5', '{"resourceType": "Observation", "id": "y5", "subject": [{"reference": "Patient/p1"}, {"reference": "Patient/p2"}]}') RETURNING id;
+ROLLBACK;
+
 -- What is called by hand gives nothing away: a value only inside a statement that was planned as protected.
 SELECT guard_test.who('patient/*.rs', 'p1');
 SELECT smart.patient_key('SELECT', 'Observation', options) IS NULL AS no_key,
