@@ -69,18 +69,20 @@ $$;
 COMMENT ON FUNCTION smart.missing_indexes(regclass) IS
   'What a protected table lacks: suffix of the name (patients: what policies compare; irregular: rows that a folded policy cannot rely on; followed: what rows name) and the definition, from USING on.';
 
+CREATE FUNCTION smart.index_orders_by(index oid, expression text) RETURNS boolean
+  LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_index_orders_by';
+COMMENT ON FUNCTION smart.index_orders_by(oid, text) IS 'Is the second key of the index this expression over its table?';
+
 CREATE FUNCTION smart.is_patients_index(index oid, method text) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT EXISTS (
     SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam,
-      LATERAL (SELECT pg_get_indexdef(i.indexrelid, 1, false) AS definition, pg_get_indexdef(i.indexrelid, 2, false) AS second,
-                      p.patients, p.options ->> 'order_by' AS order_by
+      LATERAL (SELECT pg_get_indexdef(i.indexrelid, 1, false) AS definition, p.patients, p.options ->> 'order_by' AS order_by
                FROM smart.policy_info(i.indrelid::regclass) p) d
     WHERE i.indexrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND a.amname = $2
       -- an index definition has parentheses around what is not a bare function call
       AND d.definition IN (d.patients, '(' || d.patients || ')')
-      AND (d.order_by IS NULL OR d.second IN (d.order_by, btrim(d.order_by, '()'), '(' || d.order_by || ')')
-           OR i.indnkeyatts > 1 AND EXISTS (SELECT FROM pg_class named WHERE named.oid = i.indexrelid AND named.relname ~ '_smart_patients[0-9]*$')))
+      AND (d.order_by IS NULL OR smart.index_orders_by(i.indexrelid, d.order_by)))
 $$;
 COMMENT ON FUNCTION smart.is_patients_index(oid, text) IS
   'Is this a valid index, of the access method, whose first key is what the policies of its table compare, and the second its order_by?';

@@ -373,8 +373,7 @@ simplify(SupportRequestSimplify *request)
 	guard_note_form(request->root, number, form);
 	if (condition == NULL)
 		return (Node *) check;
-	return (Node *) makeBoolExpr(
-		AND_EXPR, list_make2(condition, check), -1);
+	return (Node *) makeBoolExpr(AND_EXPR, list_make2(condition, check), -1);
 }
 
 Datum

@@ -343,6 +343,48 @@ SELECT smart.protect('pt.plain', 'Observation', patients => 'resource');
 \echo :LAST_ERROR_SQLSTATE
 SELECT smart.protect('pt.plain', 'Observation', follow => 'target[0]');
 \echo :LAST_ERROR_SQLSTATE
+-- a second column for the usual order: a column, a quoted one, an expression, a function call; then another one, and none
+CREATE TABLE pt.ordered (id text PRIMARY KEY, resource jsonb, effective timestamptz, "Issued at" timestamptz, seconds int);
+INSERT INTO pt.ordered SELECT i, jsonb_build_object('resourceType', 'Observation', 'id', i::text, 'subject', jsonb_build_object('reference', 'Patient/' || i % 5),
+  'effectiveDateTime', '2026-01-' || lpad((1 + i % 28)::text, 2, '0')), timestamptz '2026-01-01' + i * interval '1 hour', now(), i
+FROM generate_series(1, 2000) i;
+GRANT SELECT ON pt.ordered TO regress_smart_app;
+CREATE FUNCTION pt.orders(order_by text) RETURNS text LANGUAGE plpgsql SET client_min_messages = error AS $$
+DECLARE
+	index regclass;
+	filenode oid;
+BEGIN
+	PERFORM smart.protect('pt.ordered', 'Observation', order_by => orders.order_by);
+	index := (SELECT t.index FROM smart.protected_table t WHERE t.relation = 'pt.ordered'::regclass);
+	filenode := pg_relation_filenode(index);
+	-- the same again changes nothing
+	PERFORM smart.protect('pt.ordered', 'Observation', order_by => orders.order_by);
+	RETURN concat_ws(' ', pg_get_indexdef(index, 2, false), CASE WHEN pg_relation_filenode(index) <> filenode THEN 'made again' END,
+		CASE WHEN EXISTS (SELECT FROM smart.index_statements('pt.ordered')) THEN 'missing' END);
+END $$;
+SELECT pt.orders('effective') AS a_column, pt.orders('Issued at') AS quoted, pt.orders($e$resource->>'effectiveDateTime'$e$) AS expression,
+	pt.orders('abs(seconds)') AS function_call, pt.orders('(seconds + 1) * 2') AS parentheses, pt.orders(NULL) = '' AS none;
+SELECT pt.orders('effective');
+SELECT smart.protect('pt.ordered', 'Observation', order_by => 'effective', index => false) IS NULL AS nothing_to_do;
+SELECT smart.protect('pt.ordered', 'Observation', order_by => 'seconds', index => false);
+SELECT smart.protect('pt.ordered', 'Observation', order_by => 'seconds');
+SELECT smart.protect('pt.ordered', 'Observation', order_by => 'nothing_here');
+\echo :LAST_ERROR_SQLSTATE
+SELECT smart.protect('pt.ordered', 'Observation', order_by => 'effective', compartment => 'full');
+\echo :LAST_ERROR_SQLSTATE
+RESET ROLE;
+ANALYZE pt.ordered;
+-- the latest of one patient are read off the index: no sort
+DO $$
+DECLARE line text;
+BEGIN
+	PERFORM smart.assume('{"scope": "patient/*.rs", "patient": "1"}', 'https://protect.example');
+	SET LOCAL ROLE regress_smart_app;
+	FOR line IN EXPLAIN (COSTS OFF) SELECT * FROM pt.ordered ORDER BY seconds DESC LIMIT 5 LOOP
+		IF line ~ 'Sort|Scan' THEN RAISE WARNING '%', btrim(line); END IF;
+	END LOOP;
+END $$;
+SET ROLE regress_smart_owner;
 -- how stored keys are spelled is seen by one of them: an empty table is taken for ids, and looked at again later; nothing rewrites the table
 CREATE TABLE pt.spelled (id text PRIMARY KEY, patient text, resource jsonb);
 GRANT SELECT ON pt.spelled TO regress_smart_app;
