@@ -38,6 +38,9 @@
 /* Four a table; a backend that meets more starts again from nothing. */
 #define MAX_CALLS 1024
 #define MAX_KINDS 64
+/* Calls with longer options or types are not remembered: protect() writes no such policy. */
+#define MAX_OPTIONS_BYTES 16384
+#define MAX_TYPE_BYTES 128
 /* Longer ones (scopes of many kilobytes) have no kind: their forms are computed each time. */
 #define MAX_KIND_BYTES 8192
 /* From so many forms on, dropping all plans is cheaper than looking for each. */
@@ -157,6 +160,10 @@ policy_call_find(text *command, text *type, Jsonb *options)
 	Call *call;
 	bool check;
 
+	/* anyone may call the functions that come here, with anything */
+	if (VARSIZE_ANY(options) > MAX_OPTIONS_BYTES ||
+		(type != NULL && VARSIZE_ANY_EXHDR(type) > MAX_TYPE_BYTES))
+		return 0;
 	/* runs once a statement, so nothing is allocated on the way to a known call */
 	if (type != NULL)
 		hash = hash_combine(

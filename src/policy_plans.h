@@ -37,8 +37,8 @@ policy_form_is_whole(PolicyForm form)
 typedef uint32 PolicyCall;
 
 /*
- * The call with this command, type and options. type NULL: of many types. Raises what
- * policy_options() raises, and 22023 for a command that is none.
+ * The call with this command, type and options. type NULL: of many types. 0 when they are too
+ * long to be remembered. Raises what policy_options() raises, and 22023 for a command that is none.
  */
 extern PolicyCall policy_call_find(text *command, text *type, Jsonb *options);
 

@@ -373,6 +373,26 @@ SELECT smart.patient_key('SELECT', 'Observation', options) IS NULL AS no_key,
   cardinality(smart.patient_keys('SELECT', 'Observation', options)) AS keys, smart.among_patients('p1', 'SELECT', 'Observation', options) AS among
 FROM smart.protected_table WHERE relation = 'guard_test.by_text'::regclass;
 
+-- Anybody may call the functions with options of his own: what is remembered of them is bounded, and plans of before stay right.
+SELECT guard_test.who('system/*.rs');
+EXECUTE shared_plan;
+DO $$
+BEGIN
+  FOR i IN 1..6100 LOOP
+    EXECUTE format('SELECT smart.patient_key(''SELECT'', ''Observation'', %L)', jsonb_build_object('compartment', 'subject', 'fhir_version', 'R4', 'patients', false,
+      'shared', false, 'revision', smart.fhir_revision(), 'base_url', 'https://guard.example.org/' || i));
+  END LOOP;
+  PERFORM smart.patient_key('SELECT', 'Observation', jsonb_build_object('compartment', 'subject', 'fhir_version', 'R4', 'patients', false, 'shared', false,
+    'revision', smart.fhir_revision(), 'base_url', repeat('x', 10000000)));
+END $$;
+RESET ROLE;
+SELECT sum(total_bytes) < 6000000 AS bounded, count(*) <= 1025 AS few FROM pg_backend_memory_contexts WHERE name LIKE 'smart_fhir call' OR name = 'smart_fhir plans';
+SET ROLE guard_app;
+EXECUTE seen;
+SELECT guard_test.who('patient/*.rs', 'p2');
+EXECUTE seen;
+EXECUTE shared_plan;
+
 RESET ROLE;
 SELECT smart.logout();
 SELECT smart.drop_issuer('https://guard.example.org');
