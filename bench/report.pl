@@ -51,7 +51,7 @@ sub bars
 		my $end = $x->($ratio);
 		$body .= qq(<text x="@{[$left - 8]}" y="@{[$y + 13]}" text-anchor="end">@{[escape($name)]}</text>)
 		  . qq(<rect x="$left" y="$y" width="@{[$end - $left]}" height="16" fill="@{[$over ? '#d95f02' : '#1b9e77']}"/>)
-		  . qq(<text x="@{[$end + 6]}" y="@{[$y + 13]}">$ratio</text>\n);
+		  . qq(<text x="@{[$left + $plot + 12]}" y="@{[$y + 13]}">$ratio</text>\n);
 		if ($target =~ /^[\d.]+$/)
 		{
 			my $at = $x->($target);
