@@ -270,6 +270,7 @@ access_command_letters(const Session *session, AccessCommand command, int letter
 {
 	int n = 1;
 
+	letters[0] = letters[1] = 0; /* none: nothing is permitted */
 	switch (command)
 	{
 		case COMMAND_SELECT:
