@@ -207,7 +207,7 @@ access_permits(const Session *session, const AccessTable *table, AccessRow *row,
 	const AccessGrants *grants;
 	int missing = letters;
 
-	if (access_row_reason(session, table, row) != ACCESS_ALLOWED)
+	if (letters == 0 || access_row_reason(session, table, row) != ACCESS_ALLOWED)
 		return false;
 	grants = access_session_grants(session, table->version, row->resource.type);
 	for (int i = 0; i < grants->n && missing != 0; i++)
