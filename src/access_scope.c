@@ -118,7 +118,7 @@ spoiling_alternative(const ScopeList *alternatives)
  * they have to stay together, since an invalid one spoils its whole scope (`date=2020,nonsense`).
  */
 static char *
-claim_grants(const char *claim, int levels, int *granted, List **ignored)
+claim_grants(const char *claim, int levels, List **ignored)
 {
 	StringInfoData kept;
 	const char *at = claim;
@@ -142,7 +142,6 @@ claim_grants(const char *claim, int levels, int *granted, List **ignored)
 
 				if (reason != NULL)
 					*ignored = ignore(*ignored, pnstrdup(at, len), reason);
-				*granted |= 1 << list.items[0].level;
 				appendBinaryStringInfo(&kept, at, len);
 				appendStringInfoChar(&kept, ' ');
 			}
@@ -156,7 +155,7 @@ claim_grants(const char *claim, int levels, int *granted, List **ignored)
 }
 
 char *
-access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted, char **grants,
+access_scope_from_claim(const char *claim, bool malformed, int levels, char **grants,
 						List **ignored)
 {
 	static const char *const level_reasons[] = {"the issuer may not grant patient/",
@@ -168,7 +167,6 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 	int kept = 0;
 
 	*ignored = NIL;
-	*granted = 0;
 	*grants = pstrdup("");
 	if (malformed)
 	{
@@ -200,7 +198,7 @@ access_scope_from_claim(const char *claim, bool malformed, int levels, int *gran
 	list.n_items = kept;
 	/* one byte outside the alphabet has spoilt the claim as a whole */
 	if (list.n_items > 0)
-		*grants = claim_grants(claim, levels, granted, ignored);
+		*grants = claim_grants(claim, levels, ignored);
 	return scope_list_text(&list);
 }
 

@@ -29,12 +29,12 @@ typedef struct AccessGrants
 
 /*
  * The scope claim of a token: canonical text of what is well-formed and of a level that the
- * issuer may grant (levels: bits 1 << ScopeLevel). *granted gets the levels of its resource
- * scopes, *grants those scopes as text for access_grants(), *ignored pairs of texts, scope and
+ * issuer may grant (levels: bits 1 << ScopeLevel). *grants gets its resource
+ * scopes as text for access_grants(), *ignored pairs of texts, scope and
  * reason, for what grants nothing. All palloc'd.
  */
-extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, int *granted,
-									 char **grants, List **ignored);
+extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, char **grants,
+									 List **ignored);
 
 /*
  * What the scopes of a claim (*grants above) grant on a type (index of fhir_type_lookup; -1, an unknown type: nothing).

@@ -424,8 +424,8 @@ policy_state(FunctionCallInfo fcinfo)
 	return state;
 }
 
-static FhirText
-text_arg(FunctionCallInfo fcinfo, int arg)
+FhirText
+policy_text_arg(FunctionCallInfo fcinfo, int arg)
 {
 	FhirText result = {NULL, 0};
 
@@ -454,8 +454,8 @@ smart_row_policy(PG_FUNCTION_ARGS)
 		row->valid = fhir_resource_init(&row->resource,
 										&PG_GETARG_JSONB_P(POLICY_RESOURCE)->root,
 										state->table.version,
-										text_arg(fcinfo, POLICY_TYPE),
-										text_arg(fcinfo, POLICY_ID),
+										policy_text_arg(fcinfo, POLICY_TYPE),
+										policy_text_arg(fcinfo, POLICY_ID),
 										state->table.base_url);
 		if (row->valid)
 		{

@@ -5,6 +5,7 @@
 #ifndef SMART_FHIR_POLICY_H
 #define SMART_FHIR_POLICY_H
 
+#include "fmgr.h"
 #include "nodes/primnodes.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
@@ -63,6 +64,9 @@ extern AccessCommand policy_command_parse(const char *name, bool *check);
 
 /* A function in the schema of another one, by its name and argument types; or InvalidOid. */
 extern Oid policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes);
+
+/* A text argument of a function; data NULL when it is null. */
+extern FhirText policy_text_arg(FunctionCallInfo fcinfo, int arg);
 
 /* Put a patients argument (text, text[], uuid or uuid[]) into row->patients or row->members. */
 extern void policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull,

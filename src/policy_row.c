@@ -63,21 +63,6 @@ regular_state(FunctionCallInfo fcinfo)
 	return state;
 }
 
-static FhirText
-text_arg(FunctionCallInfo fcinfo, int arg)
-{
-	FhirText result = {NULL, 0};
-
-	if (!PG_ARGISNULL(arg))
-	{
-		text *value = PG_GETARG_TEXT_PP(arg);
-
-		result.data = VARDATA_ANY(value);
-		result.len = VARSIZE_ANY_EXHDR(value);
-	}
-	return result;
-}
-
 static bool
 is_spelled(const RegularState *state, FhirText key)
 {
@@ -114,8 +99,8 @@ smart_row_is_regular(PG_FUNCTION_ARGS)
 	if (state->outdated || !fhir_resource_init(&resource,
 											   &PG_GETARG_JSONB_P(REGULAR_RESOURCE)->root,
 											   state->table.version,
-											   text_arg(fcinfo, REGULAR_TYPE),
-											   text_arg(fcinfo, REGULAR_ID),
+											   policy_text_arg(fcinfo, REGULAR_TYPE),
+											   policy_text_arg(fcinfo, REGULAR_ID),
 											   state->table.base_url))
 		PG_RETURN_BOOL(false);
 	if (resource.type < 0)
@@ -125,5 +110,5 @@ smart_row_is_regular(PG_FUNCTION_ARGS)
 	if (!state->table.has_patients)
 		PG_RETURN_BOOL(has_one_patient(state, &resource));
 	PG_RETURN_BOOL(!state->is_text || PG_ARGISNULL(REGULAR_PATIENTS) ||
-				   is_spelled(state, text_arg(fcinfo, REGULAR_PATIENTS)));
+				   is_spelled(state, policy_text_arg(fcinfo, REGULAR_PATIENTS)));
 }

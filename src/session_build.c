@@ -256,7 +256,6 @@ session_build(const SessionSource *source)
 	List *user_patients = NIL;
 	List *audience = NIL;
 	char *user_as_patient;
-	int scope_levels;
 	char *grants;
 	bool user_usable;
 	bool named_several;
@@ -271,7 +270,7 @@ session_build(const SessionSource *source)
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
 	scope_text = access_scope_from_claim(
-		claims.scope, claims.scope_malformed, issuer->levels, &scope_levels, &grants, &ignored);
+		claims.scope, claims.scope_malformed, issuer->levels, &grants, &ignored);
 
 	/* patient/ */
 	user_usable = usable_fhir_user(issuer, &claims, &user_as_patient);
