@@ -4,19 +4,19 @@ EXTENSION = smart_fhir
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smart_fhir.control)
 
 MODULE_big = smart_fhir
-OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 PGFILEDESC = "smart_fhir - SMART on FHIR access control"
 
 # The install script is the numbered parts of sql/, in order.
 SQL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
 DATA_built = $(EXTENSION)--$(EXTVERSION).sql
 DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
-EXTRA_CLEAN = $(EXTENSION)--*.sql results output_iso tmp_check log fuzz/build
+EXTRA_CLEAN = $(OBJS:.o=.d) $(EXTENSION)--*.sql results output_iso tmp_check log fuzz/build
 
 PKG_CONFIG ?= pkg-config
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
-PG_CPPFLAGS = -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libjwt libcrypto)
-# libjwt is opened at run time (src/jose_libjwt.c says why), so it is not linked.
+PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+PG_CPPFLAGS = -I$(CURDIR)/src -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libjwt libcrypto)
+# libjwt is opened at run time (src/jose/libjwt.c says why), so it is not linked.
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcrypto) -ldl
 
 # pg_regress: test/sql/NAME.sql against expected/NAME.out
@@ -33,7 +33,8 @@ ifdef WERROR
 override CFLAGS += -Werror
 endif
 
-$(OBJS): $(wildcard src/*.h)
+# What each object was made from, as the compiler saw it (-MMD).
+-include $(OBJS:.o=.d)
 
 $(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) smart_fhir.control
 	cat $(SQL_PARTS) > $@

@@ -6,13 +6,13 @@
  * Beside "no crash" it holds that one byte string has one spelling, and that texts with
  * unique members are among those without that rule. Build:
  *   clang -g -O1 -fsanitize=fuzzer,address,undefined -Isrc -I$(pg_config --includedir-server) \
- *     -o fuzz/build/fuzz_jose fuzz/fuzz_jose.c src/jose_b64.c src/jose_json.c \
- *     src/jose_utf8.c
+ *     -o fuzz/build/fuzz_jose fuzz/fuzz_jose.c src/jose/b64.c src/jose/json.c \
+ *     src/jose/utf8.c
  */
 #include "postgres.h"
 
-#include "jose_b64.h"
-#include "jose_json.h"
+#include "jose/b64.h"
+#include "jose/json.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 /*
  * fuzz/fuzz_reference.c
- *		libFuzzer target: references and patient keys (src/fhir_reference.c).
+ *		libFuzzer target: references and patient keys (src/fhir/reference.c).
  *
  * First line of the input: base URL; the rest: the reference.
  *
@@ -9,7 +9,7 @@
  */
 #include "postgres.h"
 
-#include "../src/fhir_reference.c"
+#include "../src/fhir/reference.c"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

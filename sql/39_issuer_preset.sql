@@ -19,7 +19,7 @@ CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
     -- LinuxForHealth FHIR (IBM FHIR Server): LinuxForHealth FHIR Server User's Guide, SMART on FHIR authorization
     ('linuxforhealth', '{JWT,at+jwt}'::text[], '{sub,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient_id"]]}'::jsonb, NULL::boolean),
     -- Microsoft Entra ID and Azure Health Data Services: Azure Health Data Services, SMART on FHIR; Microsoft identity platform, access token claims reference
-    -- delegated tokens carry scp, app-only ones roles; raw_scope wins where it is. src/session_preset.c reads the spelling of their scopes
+    -- delegated tokens carry scp, app-only ones roles; raw_scope wins where it is. src/session/preset.c reads the spelling of their scopes
     ('entra', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["azp"],["appid"]],"fhirUser": [["fhirUser"],["extension_fhirUser"]],"scope": [["raw_scope"],["scp"],["roles"]]}'::jsonb, true),
     -- Okta: Okta OAuth 2.0 API, access token payload; Okta SMART on FHIR sample (launch_response_patient)
     ('okta', '{JWT,at+jwt,application/okta-internal-at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["cid"]],"patient": [["patient"],["launch_response_patient"]],"scope": [["scp"]]}'::jsonb, NULL::boolean),

@@ -1,4 +1,4 @@
-/* Records about records (smart.protect(follow => ...)): what the triggers of src/follow.c look up and write. */
+/* Records about records (smart.protect(follow => ...)): what the triggers of src/policy/follow.c look up and write. */
 
 CREATE FUNCTION smart.target_patients(relation regclass, type text, id text) RETURNS text[]
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -7,13 +7,13 @@
 #include "fmgr.h"
 #include "utils/guc.h"
 
-#include "access.h"
+#include "access/access.h"
 #include "compat.h"
-#include "guard.h"
-#include "issuer.h"
-#include "log_mask.h"
-#include "policy_plans.h"
-#include "session.h"
+#include "policy/guard.h"
+#include "session/issuer.h"
+#include "session/log_mask.h"
+#include "policy/plans.h"
+#include "session/session.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
 PG_MODULE_MAGIC_EXT(.name = "smart_fhir", .version = SMART_FHIR_VERSION);

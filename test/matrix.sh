@@ -69,7 +69,7 @@ copy_in() {
   RUN_AS='' copy_tree "$root/srv/smart_fhir/clone"
   # what this machine built is of no use there
   (cd "$root/srv/smart_fhir/clone" &&
-    rm -f src/*.o src/*.bc smart_fhir.so smart_fhir--*.sql && rm -rf build)
+    find src -name '*.o' -delete -o -name '*.bc' -delete -o -name '*.d' -delete; rm -f smart_fhir.so smart_fhir--*.sql && rm -rf build)
   [ ! -d "$data" ] || cp -r "$data" "$root/srv/smart_fhir/shared/data"
 }
 

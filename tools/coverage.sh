@@ -15,7 +15,7 @@ status=${PIPESTATUS[0]}
 cd "$WORK/tree" || exit 1
 rm -rf "$ROOT/build/coverage"
 mkdir -p "$ROOT/build/coverage"
-gcov -o src src/*.c 2>/dev/null | awk '
+for source in src/*.c src/*/*.c src/*/*/*.c; do gcov -p -o "${source%/*}" "$source" 2>/dev/null; done | awk '
   /^File / { file = $2; gsub(/\047/, "", file) }
   /^Lines executed:/ && file ~ /^src\// {
     split($0, a, /[:% ]+/); n = a[5] + 0; ran = a[3] * n / 100

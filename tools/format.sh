@@ -8,7 +8,7 @@ cd "$ROOT"
 mode=-i
 [ "${1:-}" != --check ] || mode='--dry-run --Werror'
 files=()
-for file in src/*.[ch] fuzz/*.[ch]; do
+for file in src/*.[ch] src/*/*.[ch] fuzz/*.[ch]; do
   [ -e "$file" ] || continue
   head -3 "$file" | grep -qi 'generated' || files+=("$file")
 done

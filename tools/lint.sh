@@ -22,7 +22,7 @@ check() {
 }
 
 pg_version_num() { sed -n 's/^#define PG_VERSION_NUM //p' "$("$PG_CONFIG" --includedir-server)/pg_config.h"; }
-includes="-I$("$PG_CONFIG" --includedir-server) $(pkg-config --cflags libjwt libcrypto) -D_GNU_SOURCE"
+includes="-Isrc -I$("$PG_CONFIG" --includedir-server) $(pkg-config --cflags libjwt libcrypto) -D_GNU_SOURCE"
 version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" smart_fhir.control)
 define="-DSMART_FHIR_VERSION=\"$version\""
 for compiler in gcc clang; do
@@ -36,7 +36,7 @@ done
 if command -v clang-tidy >/dev/null; then
   check clang-tidy clang-tidy --quiet --warnings-as-errors='*' \
     --checks='-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-sizeof-expression,-bugprone-macro-parentheses,-bugprone-assignment-in-if-condition,-bugprone-suspicious-include,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-core.StackAddressEscape' \
-    src/*.c -- -std=gnu99 $includes "$define"
+    src/*.c src/*/*.c -- -std=gnu99 $includes "$define"
 else
   say 'absent  clang-tidy'
 fi

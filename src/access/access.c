@@ -1,12 +1,12 @@
 /*
- * src/access.c
+ * src/access/access.c
  *		The decision itself. See access.h; every branch has its sentence in design.md or a
  *		rule number of smart-rules.
  */
 #include "postgres.h"
 
-#include "access.h"
-#include "access_reach.h"
+#include "access/access.h"
+#include "access/reach.h"
 #include "compat.h"
 
 #define READS (SCOPE_R | SCOPE_S)

@@ -1,5 +1,5 @@
 /*
- * src/access.h
+ * src/access/access.h
  *		The decision: may this session do this to this resource?
  *
  * level x type x action x compartment x search parameters (design.md "How a row is decided").
@@ -9,9 +9,9 @@
 #ifndef SMART_FHIR_ACCESS_H
 #define SMART_FHIR_ACCESS_H
 
-#include "access_scope.h"
-#include "fhir.h"
-#include "session_data.h"
+#include "access/scope.h"
+#include "fhir/fhir.h"
+#include "session/data.h"
 
 typedef enum AccessShared
 {
@@ -102,7 +102,7 @@ extern bool access_permits_command(const Session *session, const AccessTable *ta
 /* The letters (1 or 2) that a row needs, all of them, for a command to see or change it. */
 extern int access_command_letters(const Session *session, AccessCommand command, int letters[2]);
 
-/* Parts of the decision that concern a table or a type as a whole; for src/access_shape.c. */
+/* Parts of the decision that concern a table or a type as a whole; for src/access/shape.c. */
 extern const AccessGrants *access_session_grants(const Session *session, FhirVersion version,
 												 int type);
 extern bool access_table_shares(const AccessTable *table, const char *type_name, size_t len);

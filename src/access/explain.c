@@ -1,5 +1,5 @@
 /*
- * src/access_explain.c
+ * src/access/explain.c
  *		smart.explain(): for a person, why a resource is or is not allowed.
  *
  * It asks the same functions as the decision, grant by grant, and adds what PostgreSQL itself
@@ -22,11 +22,11 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
-#include "access.h"
-#include "access_functions.h"
+#include "access/access.h"
+#include "access/functions.h"
 #include "compat.h"
-#include "policy.h"
-#include "session.h"
+#include "policy/policy.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_explain);
 

@@ -1,5 +1,5 @@
 /*
- * src/access_functions.c
+ * src/access/functions.c
  *		smart.permits(), permits_row(), allows(), require(): the decision, asked in SQL.
  */
 #include "postgres.h"
@@ -18,12 +18,12 @@
 #include "utils/rel.h"
 #include "utils/typcache.h"
 
-#include "access.h"
-#include "access_functions.h"
-#include "access_settings.h"
+#include "access/access.h"
+#include "access/functions.h"
+#include "access/settings.h"
 #include "compat.h"
-#include "policy.h"
-#include "session.h"
+#include "policy/policy.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_permits);
 PG_FUNCTION_INFO_V1(smart_permits_row);

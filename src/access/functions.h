@@ -1,5 +1,5 @@
 /*
- * src/access_functions.h
+ * src/access/functions.h
  *		How SQL functions over the decision read their arguments.
  */
 #ifndef SMART_FHIR_ACCESS_FUNCTIONS_H
@@ -8,7 +8,7 @@
 #include "fmgr.h"
 #include "utils/jsonb.h"
 
-#include "access.h"
+#include "access/access.h"
 
 /* One letter of cruds; 22023 for anything else. */
 extern int access_letter_arg(FunctionCallInfo fcinfo, int arg);

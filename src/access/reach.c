@@ -1,5 +1,5 @@
 /*
- * src/access_reach.c
+ * src/access/reach.c
  *		Is a patient among those that a level of the session reaches?
  *
  * Short lists are gone through. For a long one a table of hashes is made, once some rows have
@@ -14,7 +14,7 @@
 #include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
-#include "access_reach.h"
+#include "access/reach.h"
 #include "compat.h"
 
 /* Up to this many are compared one by one. */

@@ -1,13 +1,13 @@
 /*
- * src/access_reach.h
+ * src/access/reach.h
  *		Whose rows the levels of a session reach, as a set.
  */
 #ifndef SMART_FHIR_ACCESS_REACH_H
 #define SMART_FHIR_ACCESS_REACH_H
 
-#include "fhir.h"
-#include "scope_parse.h"
-#include "session_data.h"
+#include "fhir/fhir.h"
+#include "scope/parse.h"
+#include "session/data.h"
 
 /* The patients that patient/ or user/ reaches. */
 static inline SessionTexts

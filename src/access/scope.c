@@ -1,5 +1,5 @@
 /*
- * src/access_scope.c
+ * src/access/scope.c
  *		The compiled form of scopes, cached.
  *
  * A scope whose parameter is unknown, unsupported or has an invalid value grants nothing at
@@ -12,7 +12,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
-#include "access_scope.h"
+#include "access/scope.h"
 #include "compat.h"
 
 #define MAX_COMPILED 64

@@ -1,5 +1,5 @@
 /*
- * src/access_scope.h
+ * src/access/scope.h
  *		Scopes compiled for the decision: what a scope text grants on one resource type.
  */
 #ifndef SMART_FHIR_ACCESS_SCOPE_H
@@ -7,8 +7,8 @@
 
 #include "nodes/pg_list.h"
 
-#include "fhir.h"
-#include "scope_parse.h"
+#include "fhir/fhir.h"
+#include "scope/parse.h"
 
 /* One scope that reaches a type. */
 typedef struct AccessGrant

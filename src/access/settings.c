@@ -1,5 +1,5 @@
 /*
- * src/access_settings.c
+ * src/access/settings.c
  *		Settings that are defaults of smart.protect() and smart.permits().
  *
  * What a table was told stands in its policies' own text; changing a setting later changes no
@@ -10,8 +10,8 @@
 #include "utils/guc.h"
 #include "utils/varlena.h"
 
-#include "access.h"
-#include "access_settings.h"
+#include "access/access.h"
+#include "access/settings.h"
 #include "compat.h"
 
 #define DEFAULT_SHARED_TYPES                                                                       \

@@ -1,11 +1,11 @@
 /*
- * src/access_settings.h
+ * src/access/settings.h
  *		Settings behind the decision's defaults.
  */
 #ifndef SMART_FHIR_ACCESS_SETTINGS_H
 #define SMART_FHIR_ACCESS_SETTINGS_H
 
-#include "fhir.h"
+#include "fhir/fhir.h"
 
 /* smart_fhir.compartment */
 extern FhirReading access_default_reading(void);

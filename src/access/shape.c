@@ -1,6 +1,6 @@
 /*
- * src/access_shape.c
- *		The decision for all rows of a table at once. See access_shape.h.
+ * src/access/shape.c
+ *		The decision for all rows of a table at once. See src/access/shape.h.
  *
  * Follows access_grant_reason() grant by grant. Where that depends on the row, the shape
  * depends on it too; rows that are no valid resource are never allowed and not spoken of here.
@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "access_shape.h"
+#include "access/shape.h"
 #include "compat.h"
 
 #define READS (SCOPE_R | SCOPE_S)

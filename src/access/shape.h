@@ -1,5 +1,5 @@
 /*
- * src/access_shape.h
+ * src/access/shape.h
  *		What the decision comes to for a whole table, before any row is looked at.
  *
  * The folding of policies rests on it. Part of the decision: it must agree with
@@ -8,7 +8,7 @@
 #ifndef SMART_FHIR_ACCESS_SHAPE_H
 #define SMART_FHIR_ACCESS_SHAPE_H
 
-#include "access.h"
+#include "access/access.h"
 
 typedef enum AccessShapeKind
 {

@@ -1,12 +1,12 @@
 /*
- * src/fhir_compartment.c
+ * src/fhir/compartment.c
  *		The patients in whose compartment a resource is (R4 CompartmentDefinition/patient).
  *
  * Knows the generated tables and references; nothing of who asks.
  */
 #include "postgres.h"
 
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 /* From this many keys on they are sorted to drop repeats, so that no resource costs n^2. */
 #define SORT_FROM 16

@@ -1,5 +1,5 @@
 /*
- * src/fhir.c
+ * src/fhir/fhir.c
  *		The SQL functions of the fhir layer; the only place in it that raises errors.
  *
  * Options are short texts that are compared in place: nothing is parsed or allocated for
@@ -14,8 +14,8 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
-#include "fhir.h"
-#include "jose.h"
+#include "fhir/fhir.h"
+#include "jose/jose.h"
 
 PG_FUNCTION_INFO_V1(smart_patients);
 PG_FUNCTION_INFO_V1(smart_row_patients);

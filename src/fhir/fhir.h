@@ -1,5 +1,5 @@
 /*
- * src/fhir.h
+ * src/fhir/fhir.h
  *		What a FHIR resource says: its type, its patients, its search-parameter values.
  *
  * Knows nothing of tokens, sessions or scopes. All walkers take a jsonb container and

@@ -1,5 +1,5 @@
 /*
- * src/fhir_reference.c
+ * src/fhir/reference.c
  *		References as text: taken apart, and turned into patient keys.
  *
  * Pure: looks at bytes only. Accepts the plain forms of R4 references ("Type/id" and
@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 #define FHIR_MAX_ID_LEN 64
 /* Longer URLs are no keys: an index entry could not hold them. */

@@ -1,5 +1,5 @@
 /*
- * src/fhir_resource.c
+ * src/fhir/resource.c
  *		A resource: its type and id, from the JSON or from the row that it stands in.
  *
  * Raises nothing. What cannot be a resource is refused, and then nothing may be allowed.
@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "compat.h"
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 /* Most resources are about as large, without their narrative. */
 #define PREFETCH_BYTES 1024

@@ -1,5 +1,5 @@
 /*
- * src/fhir_search.c
+ * src/fhir/search.c
  *		Search parameters as constraints: look up, compile, match.
  *
  * What one kind of parameter means stands in fhir_search_<kind>.c. Everything unknown,
@@ -10,7 +10,7 @@
 
 #include "utils/memutils.h"
 
-#include "fhir_search.h"
+#include "fhir/search.h"
 
 static const char reason_unknown_type[] = "unknown resource type";
 static const char reason_unknown[] = "unknown search parameter";

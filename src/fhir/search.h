@@ -1,5 +1,5 @@
 /*
- * src/fhir_search.h
+ * src/fhir/search.h
  *		A compiled constraint, shared by the files that know one kind of parameter each.
  *
  * Only src/fhir_search*.c include this.
@@ -7,7 +7,7 @@
 #ifndef SMART_FHIR_FHIR_SEARCH_H
 #define SMART_FHIR_FHIR_SEARCH_H
 
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 typedef enum FhirSystemRule
 {

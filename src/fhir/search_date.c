@@ -1,5 +1,5 @@
 /*
- * src/fhir_search_date.c
+ * src/fhir/search_date.c
  *		Date parameters: FHIR's implied intervals and the prefixes over them (R4 search, date).
  *
  * Where no zone is given UTC is meant, whatever the session's TimeZone: the answer must not
@@ -11,7 +11,7 @@
 #include "datatype/timestamp.h"
 #include "utils/datetime.h"
 
-#include "fhir_search.h"
+#include "fhir/search.h"
 
 #define OPEN_LOW PG_INT64_MIN
 #define OPEN_HIGH PG_INT64_MAX

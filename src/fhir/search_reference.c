@@ -1,5 +1,5 @@
 /*
- * src/fhir_search_reference.c
+ * src/fhir/search_reference.c
  *		Reference parameters: the reference as it stands, its version cut off.
  *
  * <base_url>/Type/id of the table's own base is Type/id; a bare id counts only where one
@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "fhir_search.h"
+#include "fhir/search.h"
 
 bool
 fhir_reference_compile(const FhirConstraint *constraint, FhirText raw, char *buffer,

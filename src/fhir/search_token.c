@@ -1,5 +1,5 @@
 /*
- * src/fhir_search_token.c
+ * src/fhir/search_token.c
  *		Token parameters: code, system|code, |code, system| (R4 search, token).
  *
  * Codes and systems are compared as bytes (smart-rules G-12). An element without a system
@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "fhir_search.h"
+#include "fhir/search.h"
 
 bool
 fhir_token_compile(FhirText raw, char *buffer, FhirAlternative *alternative, const char **reason)

@@ -1,5 +1,5 @@
 /*
- * src/fhir_search_value.c
+ * src/fhir/search_value.c
  *		Text of search values: escapes; and values that are compared as whole text.
  *
  * String and uri parameters compare whole and exact: for an authorization the safe side
@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "fhir_search.h"
+#include "fhir/search.h"
 
 int
 fhir_value_find(FhirText raw, char separator)

@@ -1,5 +1,5 @@
 /*
- * src/fhir_tables.h
+ * src/fhir/tables.h
  *		Shape of the generated tables (src/fhir_tables_*.c) and how to walk their paths.
  *
  * Only files of the fhir layer include this. The tables hold offsets into one string
@@ -8,7 +8,7 @@
 #ifndef SMART_FHIR_FHIR_TABLES_H
 #define SMART_FHIR_FHIR_TABLES_H
 
-#include "fhir.h"
+#include "fhir/fhir.h"
 
 /*
  * Raise this by one, and run tools/generate_fhir_tables.pl, when a change of the tables or
@@ -136,7 +136,7 @@ fhir_text_equals(FhirText a, FhirText b)
 	return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
 }
 
-/* References (fhir_reference.c) */
+/* References (src/fhir/reference.c) */
 
 /* "Type/id" taken apart; type is any name, id a FHIR id, a version is not in either. */
 typedef struct FhirReference

@@ -1,12 +1,12 @@
 /*
- * src/fhir_type.c
+ * src/fhir/type.c
  *		FHIR versions and resource types: names to table indexes and back.
  *
  * Knows the tables, not what a resource looks like.
  */
 #include "postgres.h"
 
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 const int fhir_revision = FHIR_TABLES_REVISION;
 

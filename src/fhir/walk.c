@@ -1,5 +1,5 @@
 /*
- * src/fhir_walk.c
+ * src/fhir/walk.c
  *		Walks paths of the tables through jsonb, without allocating.
  *
  * Knows the layout of jsonb (utils/jsonb.h), and of FHIR only that arrays are implied.
@@ -9,7 +9,7 @@
 #include "miscadmin.h"
 #include "utils/numeric.h"
 
-#include "fhir_tables.h"
+#include "fhir/tables.h"
 
 /* Larger objects are searched by core: no resource may cost its size at each look-up. */
 #define MAX_SCANNED_KEYS 32

@@ -1,12 +1,12 @@
 /*
- * src/jose_alg.c
+ * src/jose/alg.c
  *		The signature algorithms of RFC 7518 3 and RFC 8037, one row each.
  *
  * "none" has no row, so no code path can reach it. Knows nothing of keys or tokens.
  */
 #include "postgres.h"
 
-#include "jose_alg.h"
+#include "jose/alg.h"
 
 const JoseAlgorithm jose_algorithms[JOSE_N_ALGORITHMS] = {
 	{"RS256", JOSE_RS256, JOSE_KEY_RSA, 0, JOSE_SHA256, 32, false},

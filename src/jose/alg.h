@@ -1,11 +1,11 @@
 /*
- * src/jose_alg.h
+ * src/jose/alg.h
  *		The signature algorithms of RFC 7518 3 and RFC 8037, one row each.
  */
 #ifndef SMART_FHIR_JOSE_ALG_H
 #define SMART_FHIR_JOSE_ALG_H
 
-#include "jose.h"
+#include "jose/jose.h"
 
 typedef enum JoseKeyType
 {

@@ -1,5 +1,5 @@
 /*
- * src/jose_b64.c
+ * src/jose/b64.c
  *		Strict base64url (RFC 4648 5, RFC 7515 2) and the split of a compact JWS.
  *
  * One byte string has one spelling here. A decoder that skips white space, takes
@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "jose_b64.h"
+#include "jose/b64.h"
 
 static const signed char b64url_value[256] = {
 	-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,

@@ -1,5 +1,5 @@
 /*
- * src/jose_b64.h
+ * src/jose/b64.h
  *		Strict base64url (RFC 4648 5, RFC 7515 2) and the split of a compact JWS.
  *
  * Pure: no PostgreSQL function is called, nothing is allocated, nothing is raised.

@@ -1,5 +1,5 @@
 /*
- * src/jose_cache.c
+ * src/jose/cache.c
  *		Parsed key sets by their jsonb value, bounded, one cache a backend.
  *
  * Parsing a set costs many times what a signature does. The value itself is the key of
@@ -13,7 +13,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "jose_cache.h"
+#include "jose/cache.h"
 
 #define CACHE_ENTRIES 32
 /* Larger sets are parsed each time, so that the cache cannot hold much memory. */

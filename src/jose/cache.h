@@ -1,11 +1,11 @@
 /*
- * src/jose_cache.h
+ * src/jose/cache.h
  *		Parsed key sets by their jsonb value, bounded, one cache a backend.
  */
 #ifndef SMART_FHIR_JOSE_CACHE_H
 #define SMART_FHIR_JOSE_CACHE_H
 
-#include "jose.h"
+#include "jose/jose.h"
 
 /*
  * jose_keyset_parse(jwks, false), kept for the next call with an equal value. NULL when it

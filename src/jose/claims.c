@@ -1,5 +1,5 @@
 /*
- * src/jose_claims.c
+ * src/jose/claims.c
  *		The registered claims of RFC 7519: exp, nbf, iat, iss, aud.
  *
  * Returns a reason, raises nothing. Reads no clock: the caller says what time it is.
@@ -11,7 +11,7 @@
 #include "utils/numeric.h"
 
 #include "compat.h"
-#include "jose.h"
+#include "jose/jose.h"
 
 /* 9999-12-31T23:59:59Z, the last second that a NumericDate may name here. */
 #define LAST_SECOND INT64CONST(253402300799)

@@ -1,10 +1,10 @@
 /*
- * src/jose_der.c
+ * src/jose/der.c
  *		A small DER writer for keys and ECDSA signatures. Pure.
  */
 #include "postgres.h"
 
-#include "jose_der.h"
+#include "jose/der.h"
 
 void
 der_init(DerWriter *w, unsigned char *buf, size_t size)

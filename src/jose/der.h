@@ -1,5 +1,5 @@
 /*
- * src/jose_der.h
+ * src/jose/der.h
  *		A small DER writer for keys and ECDSA signatures. Pure.
  *
  * OpenSSL reads keys as DER on every version; JWK members go there without the

@@ -1,5 +1,5 @@
 /*
- * src/jose_evp.c
+ * src/jose/evp.c
  *		Signatures and digests with OpenSSL's EVP interface.
  *
  * OpenSSL 3 looks an algorithm up by name each time it is asked for; digests are
@@ -15,8 +15,8 @@
 #include <openssl/hmac.h>
 #include <openssl/rsa.h>
 
-#include "jose_der.h"
-#include "jose_evp.h"
+#include "jose/der.h"
+#include "jose/evp.h"
 
 /* Two integers of 66 bytes and their headers. */
 #define ECDSA_DER_BYTES 160

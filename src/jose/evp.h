@@ -1,12 +1,12 @@
 /*
- * src/jose_evp.h
+ * src/jose/evp.h
  *		Signatures and digests with OpenSSL's EVP interface; the only file beside
- *		jose_jwk.c and jose_sign.c that calls OpenSSL. Raises nothing but out of memory.
+ *		src/jose/jwk.c and src/jose/sign.c that calls OpenSSL. Raises nothing but out of memory.
  */
 #ifndef SMART_FHIR_JOSE_EVP_H
 #define SMART_FHIR_JOSE_EVP_H
 
-#include "jose_jwk.h"
+#include "jose/jwk.h"
 
 #define JOSE_MAX_HASH_BYTES 64
 /* RSA of 8192 bits makes the longest signature. */

@@ -1,9 +1,9 @@
 /*
- * src/jose.c
+ * src/jose/jose.c
  *		The SQL functions of the jose layer: jws_*, jwt_* and jwk_*.
  *
  * Arguments are checked here and nowhere else; the only file of the layer beside
- * jose_status.c that raises errors. None of them shows what is in a token or key, and all
+ * src/jose/status.c that raises errors. None of them shows what is in a token or key, and all
  * hide the statement, which may hold one.
  */
 #include "postgres.h"
@@ -17,9 +17,9 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "jose.h"
-#include "jose_cache.h"
-#include "jose_jwk.h"
+#include "jose/jose.h"
+#include "jose/cache.h"
+#include "jose/jwk.h"
 
 /* Leeway beyond this (some 60000 years) is as good as this; sums stay in range. */
 #define LEEWAY_CAP_USECS INT64CONST(2000000000000000000)

@@ -1,5 +1,5 @@
 /*
- * src/jose.h
+ * src/jose/jose.h
  *		What the layers above may use of JOSE (RFC 7515, 7517, 7518, 7519, 8037).
  *
  * Nothing here knows of issuers as configured objects, scopes or FHIR. Nothing

@@ -1,5 +1,5 @@
 /*
- * src/jose_json.c
+ * src/jose/json.c
  *		Strict check of a JSON text (RFC 8259) before jsonb sees it.
  *
  * jsonb keeps the last of two equal members, raises errors that quote the text, and
@@ -9,8 +9,8 @@
  */
 #include "postgres.h"
 
-#include "jose_json.h"
-#include "jose_utf8.h"
+#include "jose/json.h"
+#include "jose/utf8.h"
 
 /* A member name, decoded; compared as bytes. */
 typedef struct JsonName

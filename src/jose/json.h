@@ -1,5 +1,5 @@
 /*
- * src/jose_json.h
+ * src/jose/json.h
  *		Strict check of a JSON text (RFC 8259) before jsonb sees it. Pure.
  */
 #ifndef SMART_FHIR_JOSE_JSON_H

@@ -1,9 +1,9 @@
 /*
- * src/jose_jwk.c
+ * src/jose/jwk.c
  *		One JSON Web Key: what it may be used for, and its thumbprint.
  *
  * What use, key_ops and alg allow is kept as bits, so that choosing a key is a mask
- * test. Knows nothing of tokens; the key's numbers are jose_material.c's.
+ * test. Knows nothing of tokens; the key's numbers are src/jose/material.c's.
  */
 #include "postgres.h"
 
@@ -12,10 +12,10 @@
 
 #include "utils/memutils.h"
 
-#include "jose_b64.h"
-#include "jose_evp.h"
-#include "jose_jwk.h"
-#include "jose_material.h"
+#include "jose/b64.h"
+#include "jose/evp.h"
+#include "jose/jwk.h"
+#include "jose/material.h"
 
 /* Members that only a private or secret key has (RFC 7518 6.2.2, 6.3.2, 6.4). */
 static const char *const secret_members[] = {

@@ -1,5 +1,5 @@
 /*
- * src/jose_jwk.h
+ * src/jose/jwk.h
  *		One JSON Web Key (RFC 7517, RFC 7518 6, RFC 8037), inside the jose layer.
  */
 #ifndef SMART_FHIR_JOSE_JWK_H
@@ -7,7 +7,7 @@
 
 #include <openssl/evp.h>
 
-#include "jose_alg.h"
+#include "jose/alg.h"
 
 /* RFC 7518 3.3, 3.5 want 2048; more than 8192 is a way to burn our time. */
 #define JOSE_RSA_MIN_BITS 2048

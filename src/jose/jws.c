@@ -1,5 +1,5 @@
 /*
- * src/jose_jws.c
+ * src/jose/jws.c
  *		A compact JWS (RFC 7515): taken apart, header rules, choice of the key, signature.
  *
  * No claim is looked at here. The signature is checked over the received characters,
@@ -11,10 +11,10 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "jose.h"
-#include "jose_b64.h"
-#include "jose_evp.h"
-#include "jose_json.h"
+#include "jose/jose.h"
+#include "jose/b64.h"
+#include "jose/evp.h"
+#include "jose/json.h"
 
 bool
 json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members)

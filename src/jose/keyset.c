@@ -1,5 +1,5 @@
 /*
- * src/jose_keyset.c
+ * src/jose/keyset.c
  *		JWK Sets (RFC 7517 5): which keys of a set can be used.
  *
  * Keys that cannot be used are left out and do not spoil the others. A set owns its
@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "jose_jwk.h"
+#include "jose/jwk.h"
 
 struct JoseKeySet
 {

@@ -1,5 +1,5 @@
 /*
- * src/jose_libjwt.c
+ * src/jose/libjwt.c
  *		Signing with libjwt, where this server can use it.
  *
  * libjwt is not linked but opened at first use with RTLD_DEEPBIND: its JSON library,
@@ -17,7 +17,7 @@
 
 #include "utils/memutils.h"
 
-#include "jose_libjwt.h"
+#include "jose/libjwt.h"
 
 /* PS* came with 1.12, EdDSA with 3.0; these all versions have. */
 #define LIBJWT_ALGORITHMS                                                                          \

@@ -1,11 +1,11 @@
 /*
- * src/jose_libjwt.h
+ * src/jose/libjwt.h
  *		Signing with libjwt, where this server can use it.
  */
 #ifndef SMART_FHIR_JOSE_LIBJWT_H
 #define SMART_FHIR_JOSE_LIBJWT_H
 
-#include "jose_jwk.h"
+#include "jose/jwk.h"
 
 /*
  * A compact token of these two JSON objects, palloc'd; NULL when there is no libjwt or it

@@ -1,5 +1,5 @@
 /*
- * src/jose_material.c
+ * src/jose/material.c
  *		The numbers of a JSON Web Key (RFC 7518 6, RFC 8037 2), checked, as OpenSSL keys.
  *
  * A key is refused when its material is weak, malformed or not minimal. It goes to
@@ -11,9 +11,9 @@
 #include <openssl/crypto.h>
 #include <openssl/x509.h>
 
-#include "jose_b64.h"
-#include "jose_der.h"
-#include "jose_material.h"
+#include "jose/b64.h"
+#include "jose/der.h"
+#include "jose/material.h"
 
 /* PKCS #1 with all members of an 8192 bit key is under 5 KiB. */
 #define DER_BUFFER_BYTES 6144

@@ -1,11 +1,11 @@
 /*
- * src/jose_material.h
+ * src/jose/material.h
  *		The numbers of a JSON Web Key, checked, as OpenSSL keys; inside the jose layer.
  */
 #ifndef SMART_FHIR_JOSE_MATERIAL_H
 #define SMART_FHIR_JOSE_MATERIAL_H
 
-#include "jose_jwk.h"
+#include "jose/jwk.h"
 
 /*
  * Fill type, size, suits and pkey (oct: secret). NULL, or why the key is refused (static

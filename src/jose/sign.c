@@ -1,5 +1,5 @@
 /*
- * src/jose_sign.c
+ * src/jose/sign.c
  *		Making a signed JWT: the header, then libjwt for RS*, ES* and HS*, EVP for the rest.
  *
  * libjwt keeps numbers as C longs and doubles. Its token is therefore read back and taken
@@ -12,10 +12,10 @@
 #include "utils/json.h"
 
 #include "compat.h"
-#include "jose.h"
-#include "jose_b64.h"
-#include "jose_evp.h"
-#include "jose_libjwt.h"
+#include "jose/jose.h"
+#include "jose/b64.h"
+#include "jose/evp.h"
+#include "jose/libjwt.h"
 
 /* One member of the header; first tells whether a comma is needed. */
 static void

@@ -1,5 +1,5 @@
 /*
- * src/jose_status.c
+ * src/jose/status.c
  *		Why a token is not accepted: codes for programs, sentences for people, one error.
  *
  * The whole list is here so that it can be read, tested and documented in one place.
@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "jose.h"
+#include "jose/jose.h"
 
 typedef struct StatusText
 {

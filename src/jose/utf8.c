@@ -1,10 +1,10 @@
 /*
- * src/jose_utf8.c
+ * src/jose/utf8.c
  *		UTF-8 sequences (RFC 3629) and the hexadecimal digits of JSON escapes. Pure.
  */
 #include "postgres.h"
 
-#include "jose_utf8.h"
+#include "jose/utf8.h"
 
 int
 utf8_length(const unsigned char *p, const unsigned char *end)

@@ -1,5 +1,5 @@
 /*
- * src/jose_utf8.h
+ * src/jose/utf8.h
  *		UTF-8 sequences (RFC 3629) and the hexadecimal digits of JSON escapes. Pure.
  */
 #ifndef SMART_FHIR_JOSE_UTF8_H

@@ -1,11 +1,11 @@
 /*
- * src/policy_among.c
+ * src/policy/among.c
  *		smart.among_patients(): is a row's one key among the several patients of the session?
  *
  * What key = ANY (smart.patient_keys(..)) says, and as an index condition it is just that. As a filter
  * it looks the key up in a sorted list instead of comparing it with each patient: PostgreSQL
  * hashes an array only when it is a constant, and a constant would be of one session. Checks
- * itself as the other functions of src/policy_patient.c do.
+ * itself as the other functions of src/policy/patient.c do.
  */
 #include "postgres.h"
 
@@ -25,9 +25,9 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "policy.h"
-#include "policy_patient.h"
-#include "session.h"
+#include "policy/policy.h"
+#include "policy/patient.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_among_patients);
 PG_FUNCTION_INFO_V1(smart_among_patients_support);

@@ -1,5 +1,5 @@
 /*
- * src/policy_estimate.c
+ * src/policy/estimate.c
  *		Planner support of smart.row_check(): how many rows it lets pass.
  *
  * Where it only stands in for a bare comparison or for nothing, because of irregular rows, it
@@ -14,9 +14,9 @@
 #include "nodes/supportnodes.h"
 
 #include "compat.h"
-#include "policy.h"
-#include "policy_plans.h"
-#include "session.h"
+#include "policy/policy.h"
+#include "policy/plans.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_check_support);
 

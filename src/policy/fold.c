@@ -1,8 +1,8 @@
 /*
- * src/policy_fold.c
+ * src/policy/fold.c
  *		Planner support of smart.row_policy(): the policy as what the session needs of it.
  *
- * A call of row_policy() is replaced, at plan time, by one of these forms (policy_plans.h):
+ * A call of row_policy() is replaced, at plan time, by one of these forms (src/policy/plans.h):
  *
  *	ONE				key = smart.patient_key(..)			keys && smart.patient_keys(..)
  *	SEVERAL			key = ANY (smart.patient_keys(..))	keys && smart.patient_keys(..)
@@ -33,7 +33,7 @@
  *	  A key of a nondeterministic collation is compared beside row_check().
  * 4. TRUE stands only where every regular row is allowed and the index of irregular rows is
  *	  empty.
- * 5. What 3 and 4 rest on is asked again when a plan starts (src/guard.c): the form of
+ * 5. What 3 and 4 rest on is asked again when a plan starts (src/policy/guard.c): the form of
  *	  each call that became TRUE, under the session of the moment, and that each index is still
  *	  empty. If not, the statement fails, and its plan is dropped. A cursor's FETCH asks again
  *	  about each form.
@@ -41,11 +41,11 @@
  *	  they are made only inside our planner hook, for the query that it was called with. Where another
  *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
  * 7. New rows are in no index yet. Their policies, and PostgreSQL asks the SELECT policy about
- *	  them as well, are not folded (src/guard.c).
+ *	  them as well, are not folded (src/policy/guard.c).
  *
  * Why no form shows too little: each is made for the form that the call has under the session
  * in force, and plans of other forms are dropped before another session can run them
- * (src/policy_plans.c). Every row that a WITHIN session may touch has one of its patients
+ * (src/policy/plans.c). Every row that a WITHIN session may touch has one of its patients
  * as key: reads ask for a member, and members are the keys; writes ask for a subject, and subjects
  * are members in both readings; where the table stores the keys, both ask for one of them.
  * Irregular rows may have their key in another spelling, or stand for several patients: while
@@ -70,11 +70,11 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "guard.h"
-#include "policy.h"
-#include "policy_plans.h"
-#include "policy_regular.h"
-#include "session.h"
+#include "policy/guard.h"
+#include "policy/policy.h"
+#include "policy/plans.h"
+#include "policy/regular.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy_support);
 

@@ -1,5 +1,5 @@
 /*
- * src/follow.c
+ * src/policy/follow.c
  *		Records about records: keeping the patient that a record's targets belong to.
  *
  * smart.protect(follow => 'target') gives a table (Provenance, Binary, AuditEvent) a column with
@@ -8,12 +8,12 @@
  * comes, goes or becomes another patient's.
  *
  * Targets are looked up, and followers touched, as the owner of the table and past its
- * FORCE ROW LEVEL SECURITY (src/owner.h), as PostgreSQL does for foreign keys: what a record
+ * FORCE ROW LEVEL SECURITY (src/policy/owner.h), as PostgreSQL does for foreign keys: what a record
  * belongs to must not depend on what its writer may see. What runs so is our own SQL (sql/73_follow.sql) and
  * expressions and triggers that the owner wrote. Nothing of it reaches the writer but the column of
  * the row that it writes, and the policies check that.
  *
- * Makes no decision; src/access.c does, by the column.
+ * Makes no decision; src/access/access.c does, by the column.
  */
 #include "postgres.h"
 
@@ -36,9 +36,9 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "fhir_tables.h"
-#include "owner.h"
-#include "policy.h"
+#include "fhir/tables.h"
+#include "policy/owner.h"
+#include "policy/policy.h"
 
 PG_FUNCTION_INFO_V1(smart_followed_references);
 PG_FUNCTION_INFO_V1(smart_keep_followed);

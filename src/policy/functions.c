@@ -1,5 +1,5 @@
 /*
- * src/policy_functions.c
+ * src/policy/functions.c
  *		What smart.protect() and smart.protected_table ask of C.
  */
 #include "postgres.h"
@@ -17,10 +17,10 @@
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 
-#include "access.h"
-#include "access_settings.h"
+#include "access/access.h"
+#include "access/settings.h"
 #include "compat.h"
-#include "policy.h"
+#include "policy/policy.h"
 
 PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);

@@ -1,5 +1,5 @@
 /*
- * src/guard.c
+ * src/policy/guard.c
  *		Planner, executor and utility hooks.
  *
  * A plan that holds a policy of ours is marked with PlanInvalItems of private cache ids (the
@@ -33,12 +33,12 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "guard.h"
-#include "log_mask.h"
-#include "policy.h"
-#include "policy_plans.h"
-#include "policy_regular.h"
-#include "session.h"
+#include "policy/guard.h"
+#include "session/log_mask.h"
+#include "policy/policy.h"
+#include "policy/plans.h"
+#include "policy/regular.h"
+#include "session/session.h"
 
 /* No syscache has these ids. */
 #define MARK_POLICY (-0x5346)

@@ -1,5 +1,5 @@
 /*
- * src/guard.h
+ * src/policy/guard.h
  *		Statements on protected tables: checked when they start and when they go on.
  */
 #ifndef SMART_FHIR_GUARD_H
@@ -8,7 +8,7 @@
 #include "nodes/pathnodes.h"
 
 #include "compat.h"
-#include "policy_plans.h"
+#include "policy/plans.h"
 
 /* The policy function's planner support was called: the plan being made reads a protected table. */
 extern void guard_note_policy(void);

@@ -1,5 +1,5 @@
 /*
- * src/leakproof.c
+ * src/policy/leakproof.c
  *		The operator jsonb @>> jsonb: jsonb's @>, declared LEAKPROOF.
  *
  * Under a policy that leaves a condition, PostgreSQL runs a user's operator on a row only after

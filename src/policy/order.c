@@ -1,5 +1,5 @@
 /*
- * src/policy_order.c
+ * src/policy/order.c
  *		smart.index_orders_by(): is the second column of an index the order that protect() was told?
  *
  * Compares expressions, not their texts, which are spelled in many ways.

@@ -1,5 +1,5 @@
 /*
- * src/owner.c
+ * src/policy/owner.c
  *		SQL as a table's owner. See owner.h.
  */
 #include "postgres.h"
@@ -16,7 +16,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "owner.h"
+#include "policy/owner.h"
 
 PG_FUNCTION_INFO_V1(smart_spells_references);
 

@@ -1,5 +1,5 @@
 /*
- * src/owner.h
+ * src/policy/owner.h
  *		SQL as a table's owner, past its FORCE ROW LEVEL SECURITY.
  *
  * For what the extension has to know of all rows of a table: only our own statements run so, and

@@ -1,5 +1,5 @@
 /*
- * src/policy_patient.c
+ * src/policy/patient.c
  *		The session's patients as values that folded policies compare keys with.
  *
  * Two sorts. smart.session_patients() and its like give whoever the session reaches; they stand
@@ -23,10 +23,10 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "guard.h"
-#include "policy.h"
-#include "policy_patient.h"
-#include "session.h"
+#include "policy/guard.h"
+#include "policy/policy.h"
+#include "policy/patient.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_session_patients);
 PG_FUNCTION_INFO_V1(smart_session_patient_references);

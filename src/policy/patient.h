@@ -1,5 +1,5 @@
 /*
- * src/policy_patient.h
+ * src/policy/patient.h
  *		The session's patients as folded policies may use them.
  */
 #ifndef SMART_FHIR_POLICY_PATIENT_H
@@ -8,7 +8,7 @@
 #include "utils/array.h"
 
 #include "compat.h"
-#include "policy_plans.h"
+#include "policy/plans.h"
 
 /* For which policy call, and for which session and statement something was found. */
 typedef struct PatientCheck

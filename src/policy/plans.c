@@ -1,5 +1,5 @@
 /*
- * src/policy_plans.c
+ * src/policy/plans.c
  *		Which form each policy call has under which session, and the dropping of plans.
  *
  * A backend meets few calls (four a table) and few kinds of session: tokens of one application
@@ -32,8 +32,8 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "policy.h"
-#include "policy_plans.h"
+#include "policy/policy.h"
+#include "policy/plans.h"
 
 /* Four a table; a backend that meets more starts again from nothing. */
 #define MAX_CALLS 1024

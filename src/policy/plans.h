@@ -1,5 +1,5 @@
 /*
- * src/policy_plans.h
+ * src/policy/plans.h
  *		Which form a policy's call takes under a session, and which cached plans rest on it.
  */
 #ifndef SMART_FHIR_POLICY_PLANS_H
@@ -7,11 +7,11 @@
 
 #include "utils/jsonb.h"
 
-#include "access_shape.h"
+#include "access/shape.h"
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
-/* Forms of a folded call; src/policy_fold.c says what each is. */
+/* Forms of a folded call; src/policy/fold.c says what each is. */
 typedef enum PolicyForm
 {
 	POLICY_BY_ROW,

@@ -1,5 +1,5 @@
 /*
- * src/policy.c
+ * src/policy/policy.c
  *		smart.row_policy(): the function that every policy calls.
  *
  * It asks the session and the decision, once a row. Per statement it keeps the table's
@@ -28,10 +28,10 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "guard.h"
-#include "policy.h"
-#include "policy_plans.h"
-#include "session.h"
+#include "policy/guard.h"
+#include "policy/policy.h"
+#include "policy/plans.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy);
 

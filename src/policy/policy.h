@@ -1,5 +1,5 @@
 /*
- * src/policy.h
+ * src/policy/policy.h
  *		What smart.protect() wrote into a table's policies, read back.
  */
 #ifndef SMART_FHIR_POLICY_H
@@ -10,7 +10,7 @@
 #include "utils/jsonb.h"
 #include "utils/rel.h"
 
-#include "access.h"
+#include "access/access.h"
 #include "compat.h"
 
 /* pg_operator.dat: uuid = uuid has no symbol of its own in all versions. */

@@ -1,5 +1,5 @@
 /*
- * src/policy_regular.c
+ * src/policy/regular.c
  *		Finding a table's index of irregular rows, and asking whether it is empty.
  *
  * smart.protect() makes a partial index of the rows for which smart.row_is_regular() is false:
@@ -36,8 +36,8 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "policy.h"
-#include "policy_regular.h"
+#include "policy/policy.h"
+#include "policy/regular.h"
 
 PG_FUNCTION_INFO_V1(smart_irregular_index);
 PG_FUNCTION_INFO_V1(smart_rows_are_regular);

@@ -1,5 +1,5 @@
 /*
- * src/policy_regular.h
+ * src/policy/regular.h
  *		The index of a table's irregular rows: on which rows a folded policy may rely.
  */
 #ifndef SMART_FHIR_POLICY_REGULAR_H

@@ -1,11 +1,11 @@
 /*
- * src/policy_row.c
+ * src/policy/row.c
  *		smart.row_is_regular(): may a folded policy rely on this row?
  *
  * True of a row that the decision takes for a resource of its table, and whose key, where the
  * table has one key a row, is all that the decision asks of it: at most one patient, spelled
  * as the table's keys are. smart.protect() makes a partial index of the other rows; while it is
- * empty, src/policy_fold.c leaves row_check() away. Depends on the row and the options alone.
+ * empty, src/policy/fold.c leaves row_check() away. Depends on the row and the options alone.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@
 #include "utils/lsyscache.h"
 
 #include "compat.h"
-#include "policy.h"
+#include "policy/policy.h"
 
 PG_FUNCTION_INFO_V1(smart_row_is_regular);
 

@@ -1,5 +1,5 @@
 /*
- * src/scope_constraint.c
+ * src/scope/constraint.c
  *		The constraints of a SMART scope: pairs, percent-decoding, alternatives.
  *
  * Pairs are split at "&" and the first "=", each part is decoded once, and only then are values split at
@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "scope_set.h"
+#include "scope/set.h"
 
 /* One pair of a token: a name and its alternatives, contiguous and NUL-terminated. */
 typedef struct Pair

@@ -1,5 +1,5 @@
 /*
- * src/scope_cover.c
+ * src/scope/cover.c
  *		Which grants do others cover? Below quadratic, and bounded where that fails.
  *
  * Terms of a level and type are indexed by one of their atoms each, the rarest, so a term has to look only
@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "scope_set.h"
+#include "scope/set.h"
 
 /* Comparisons that one reduction may cost; some tenths of a second. */
 #define MAX_WORK 50000000

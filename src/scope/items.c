@@ -1,5 +1,5 @@
 /*
- * src/scope_items.c
+ * src/scope/items.c
  *		SQL functions that look into a smart_scope: items, allows, has.
  */
 #include "postgres.h"
@@ -11,7 +11,7 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
-#include "scope.h"
+#include "scope/scope.h"
 
 static const char *const kind_names[] = {"resource", "launch", "other"};
 static const char *const level_names[] = {"patient", "user", "system"};

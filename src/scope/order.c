@@ -1,5 +1,5 @@
 /*
- * src/scope_order.c
+ * src/scope/order.c
  *		Canonical lists as a lattice: text, covers, join and meet.
  *
  * The canonical form decides everything here: b is within a exactly when adding it to a changes
@@ -7,7 +7,7 @@
  */
 #include "postgres.h"
 
-#include "scope_set.h"
+#include "scope/set.h"
 
 /* Text of the factors that the products of one meet may add up to. */
 #define MAX_MEET_BYTES ((size_t) 2 * SCOPE_MAX_LENGTH)

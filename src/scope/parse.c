@@ -1,13 +1,13 @@
 /*
- * src/scope_parse.c
+ * src/scope/parse.c
  *		The grammar of SMART scopes: text to grants.
  *
  * The text is copied once, cut and decoded in place: no decoded part is longer than it was.
- * What the grants mean together is scope_set.c. Raises nothing and knows no FHIR.
+ * What the grants mean together is src/scope/set.c. Raises nothing and knows no FHIR.
  */
 #include "postgres.h"
 
-#include "scope_set.h"
+#include "scope/set.h"
 
 /* RFC 6749 3.3: what a scope token may hold. */
 #define IS_SCOPE_BYTE(c)                                                                           \

@@ -1,5 +1,5 @@
 /*
- * src/scope_parse.h
+ * src/scope/parse.h
  *		SMART scope strings to items and back. Pure: no ereport, no catalog, no FHIR.
  *
  * Grammar and rules: SMART App Launch 2.2 "scopes and launch context",

@@ -1,9 +1,9 @@
 /*
- * src/scope.c
+ * src/scope/scope.c
  *		The type smart.smart_scope: input, output, comparison, operators.
  *
  * A value is its canonical text, so equality, order and hash are those of bytes, and the other
- * operators parse on demand. The only place of the layer, with scope_items.c, that raises.
+ * operators parse on demand. The only place of the layer, with src/scope/items.c, that raises.
  */
 #include "postgres.h"
 
@@ -12,7 +12,7 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "scope.h"
+#include "scope/scope.h"
 
 /* First byte of the binary form: the rest is the text. */
 #define BINARY_VERSION 1

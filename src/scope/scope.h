@@ -1,5 +1,5 @@
 /*
- * src/scope.h
+ * src/scope/scope.h
  *		The stored form of smart.smart_scope, for the SQL functions of this layer.
  */
 #ifndef SMART_FHIR_SCOPE_H
@@ -7,7 +7,7 @@
 
 #include "fmgr.h"
 
-#include "scope_parse.h"
+#include "scope/parse.h"
 
 /* A varlena that holds the canonical text, without terminator. */
 typedef struct varlena SmartScope;

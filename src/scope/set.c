@@ -1,5 +1,5 @@
 /*
- * src/scope_set.c
+ * src/scope/set.c
  *		Sets of grants and their canonical form.
  *
  * A grant is a letter of a type for the rows that match every param of a set of params, so
@@ -16,7 +16,7 @@
 
 #include "miscadmin.h"
 
-#include "scope_set.h"
+#include "scope/set.h"
 
 static const char *const level_names[] = {"patient", "user", "system"};
 

@@ -1,11 +1,11 @@
 /*
- * src/scope_set.h
+ * src/scope/set.h
  *		Sets of grants and their one canonical form. Private to the scope layer.
  */
 #ifndef SMART_FHIR_SCOPE_SET_H
 #define SMART_FHIR_SCOPE_SET_H
 
-#include "scope_parse.h"
+#include "scope/parse.h"
 
 /*
  * One resource scope without alternatives: letters of a type for the rows that match all

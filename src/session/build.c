@@ -1,5 +1,5 @@
 /*
- * src/session_build.c
+ * src/session/build.c
  *		Claims and the issuer's options to one flat Session.
  *
  * Here the reach of each level is settled (design.md "How a row is decided"): whose rows
@@ -21,11 +21,11 @@
 #include "utils/regproc.h"
 #include "utils/resowner.h"
 
-#include "access_scope.h"
+#include "access/scope.h"
 #include "compat.h"
-#include "fhir.h"
-#include "scope_parse.h"
-#include "session.h"
+#include "fhir/fhir.h"
+#include "scope/parse.h"
+#include "session/session.h"
 
 #define MAX_CONTEXT_PATIENTS 100000
 

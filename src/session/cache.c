@@ -1,5 +1,5 @@
 /*
- * src/session_cache.c
+ * src/session/cache.c
  *		Sessions of recently verified tokens, by the token's SHA-256.
  *
  * A request a transaction sends the same token again and again. Only verified tokens are
@@ -17,7 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 #define MAX_SESSION_BYTES (16 * 1024)
 

@@ -1,5 +1,5 @@
 /*
- * src/session_claims.c
+ * src/session/claims.c
  *		What a token's claims say: scope, patient, user, client, by the issuer's claim_map.
  *
  * Claim names hold dots, colons and slashes, so a path is an array of member names (CX-1).
@@ -12,9 +12,9 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
-#include "fhir.h"
-#include "session.h"
-#include "session_preset.h"
+#include "fhir/fhir.h"
+#include "session/session.h"
+#include "session/preset.h"
 
 #define MAX_PATIENTS 10000
 

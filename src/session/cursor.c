@@ -1,5 +1,5 @@
 /*
- * src/session_cursor.c
+ * src/session/cursor.c
  *		WITH HOLD cursors: stored results that no check reaches.
  *
  * A held cursor would hand one session's rows to the next on a pooled connection, so login()
@@ -11,7 +11,7 @@
 #include "executor/spi.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 static bool may_be_open = true;
 

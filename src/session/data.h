@@ -1,5 +1,5 @@
 /*
- * src/session_data.h
+ * src/session/data.h
  *		The compiled context of one verified token, as plain data.
  *
  * Made by the session layer, read by the decision. Knows nothing of how it came to be.
@@ -58,7 +58,7 @@ typedef struct Session
 	int32 grants;		   /* its resource scopes as the token spells them, for access_grants() */
 	int32 key_thumbprint;  /* of the key that signed; absent after assume() */
 	int32 claims;		   /* offset of a jsonb, aligned */
-	uint32 kind;		   /* number of src/policy_plans.c, in this backend; 0: none */
+	uint32 kind;		   /* number of src/policy/plans.c, in this backend; 0: none */
 	int32 reach[3];		   /* SessionReach by ScopeLevel */
 	SessionTexts patients; /* what patient/ reaches: the patient and its aliases */
 	SessionTexts user_patients; /* what user/ reaches when REACH_PATIENTS */

@@ -1,5 +1,5 @@
 /*
- * src/session_ids.c
+ * src/session/ids.c
  *		A list of distinct patient ids that may be long.
  *
  * A few are compared one by one; from SHORT_LIST on a hash table tells what is there, so that a
@@ -11,7 +11,7 @@
 #include "utils/memutils.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 #define SHORT_LIST 16
 /* Of a FHIR id, with the NUL. */

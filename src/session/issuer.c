@@ -1,5 +1,5 @@
 /*
- * src/issuer.c
+ * src/session/issuer.c
  *		The cache over smart.issuer.
  *
  * A trigger on the table invalidates the relcache entry of the table itself; every
@@ -28,7 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "issuer.h"
+#include "session/issuer.h"
 
 /* Columns of smart.issuer, in the order of sql/40_issuer.sql. */
 enum

@@ -1,5 +1,5 @@
 /*
- * src/issuer.h
+ * src/session/issuer.h
  *		Who may vouch: the rows of smart.issuer, parsed and cached.
  */
 #ifndef SMART_FHIR_ISSUER_H
@@ -8,7 +8,7 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
-#include "jose.h"
+#include "jose/jose.h"
 
 #define ISSUER_MAX_LEEWAY_SECS 300
 #define ISSUER_DEFAULT_LEEWAY_SECS 60

@@ -1,5 +1,5 @@
 /*
- * src/log_mask.c
+ * src/session/log_mask.c
  *		Tokens out of sight.
  *
  * A token that stands in a statement would be written by log_statement, duration lines, the
@@ -18,7 +18,7 @@
 #include "utils/elog.h"
 
 #include "compat.h"
-#include "log_mask.h"
+#include "session/log_mask.h"
 
 #define MASK "<token>"
 #define MARK_LENGTH 3

@@ -1,5 +1,5 @@
 /*
- * src/log_mask.h
+ * src/session/log_mask.h
  *		Tokens out of sight: the server log and pg_stat_activity.
  */
 #ifndef SMART_FHIR_LOG_MASK_H

@@ -1,5 +1,5 @@
 /*
- * src/session_login.c
+ * src/session/login.c
  *		smart.login(), assume(), set_interaction(), logout().
  *
  * A login that is refused, for whatever reason, also ends the session that was there: the
@@ -17,8 +17,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "log_mask.h"
-#include "session.h"
+#include "session/log_mask.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_login);
 PG_FUNCTION_INFO_V1(smart_assume);

@@ -1,5 +1,5 @@
 /*
- * src/session_preset.c
+ * src/session/preset.c
  *		Scope spellings of particular issuers, rewritten before SMART parsing.
  *
  * Entra ID and the Azure FHIR service write patient.Observation.read or
@@ -11,7 +11,7 @@
 #include "lib/stringinfo.h"
 
 #include "compat.h"
-#include "session_preset.h"
+#include "session/preset.h"
 
 /* Length of the separator at p: '/', '.', '$' or %2f; 0 when there is none. */
 static int

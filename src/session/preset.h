@@ -1,5 +1,5 @@
 /*
- * src/session_preset.h
+ * src/session/preset.h
  *		What presets of smart.add_issuer() change beyond plain options: scope spellings.
  */
 #ifndef SMART_FHIR_SESSION_PRESET_H

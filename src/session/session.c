@@ -1,5 +1,5 @@
 /*
- * src/session.c
+ * src/session/session.c
  *		The setting that carries the session, and who may change it.
  *
  * smart_fhir.session is PGC_SUSET, and its check hook takes a non-empty value only while
@@ -26,7 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 #define SESSION_SETTING "smart_fhir.session"
 

@@ -1,5 +1,5 @@
 /*
- * src/session.h
+ * src/session/session.h
  *		Who is logged in: the compiled context of one verified token.
  *
  * The session travels in the setting smart_fhir.session, so SET LOCAL semantics, savepoints
@@ -10,9 +10,9 @@
 
 #include "utils/jsonb.h"
 
-#include "issuer.h"
-#include "jose.h"
-#include "session_data.h"
+#include "session/issuer.h"
+#include "jose/jose.h"
+#include "session/data.h"
 
 /* The session in force, expired and revoked ones too, or NULL. No check, no error. */
 extern const Session *session_current(void);
@@ -36,7 +36,7 @@ extern void session_check_statement(void);
 /* session_current() when it is usable, else NULL; raises nothing. */
 extern const Session *session_usable(void);
 
-/* Put a session in force (copied). Only src/session_login.c calls it. */
+/* Put a session in force (copied). Only src/session/login.c calls it. */
 extern void session_set(Session *session, bool local);
 /* End what is there, beyond the reach of any rollback. */
 extern void session_end(void);
@@ -67,7 +67,7 @@ extern void session_announce(void);
 
 extern void session_init(void);
 
-/* ---- src/session_build.c ---- */
+/* ---- src/session/build.c ---- */
 
 typedef struct SessionSource
 {
@@ -84,21 +84,21 @@ typedef struct SessionSource
  */
 extern Session *session_build(const SessionSource *source);
 
-/* ---- src/session_cursor.c ---- */
+/* ---- src/session/cursor.c ---- */
 
 /* Are WITH HOLD cursors open in this backend? */
 extern bool session_has_held_cursor(void);
-/* src/guard.c saw DECLARE ... WITH HOLD. */
+/* src/policy/guard.c saw DECLARE ... WITH HOLD. */
 extern void session_note_held_cursor(void);
 
-/* ---- src/session_verify.c ---- */
+/* ---- src/session/verify.c ---- */
 
 /* Verify a token against its issuer's rules; *source gets what session_build() needs. */
 extern JoseStatus session_verify_token(const char *token, size_t len, SessionSource *source);
 /* The rules that smart.assume() applies to claims that somebody else has verified. */
 extern JoseStatus session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSource *source);
 
-/* ---- src/session_cache.c ---- */
+/* ---- src/session/cache.c ---- */
 
 #define SESSION_DIGEST_LENGTH 32
 extern void session_digest(const char *token, size_t len, unsigned char *digest);
@@ -109,7 +109,7 @@ extern void session_cache_store(const unsigned char *digest, const SessionSource
 								const Session *session);
 extern void session_cache_init(void);
 
-/* ---- src/session_ids.c ---- */
+/* ---- src/session/ids.c ---- */
 
 /* FHIR ids without repeats, in the order in which they were added; starts as {NIL, NULL}. */
 typedef struct SessionIds
@@ -121,7 +121,7 @@ typedef struct SessionIds
 /* A valid id, in CurrentMemoryContext. */
 extern void session_ids_add(SessionIds *ids, const char *id, size_t len);
 
-/* ---- src/session_claims.c ---- */
+/* ---- src/session/claims.c ---- */
 
 /* What the claims say, after the issuer's claim_map and preset. All palloc'd. */
 typedef struct SessionClaims

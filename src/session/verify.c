@@ -1,5 +1,5 @@
 /*
- * src/session_verify.c
+ * src/session/verify.c
  *		Is this token, or are these claims, accepted under the issuer's rules?
  *
  * The order is that of smart-rules 5.1: no claim but iss is looked at before the signature
@@ -11,7 +11,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 /* typ compares without case, with or without "application/" (RFC 7515 4.1.9). */
 static const char *

@@ -1,5 +1,5 @@
 /*
- * src/session_view.c
+ * src/session/view.c
  *		smart.session and the accessor functions: what the session says of itself.
  *
  * They show a usable session only: nothing once it is expired or revoked.
@@ -14,7 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "session.h"
+#include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_session_row);
 PG_FUNCTION_INFO_V1(smart_patient);

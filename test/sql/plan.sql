@@ -1,4 +1,4 @@
--- Folding of policies at plan time (src/policy_fold.c): each sentence of its comment.
+-- Folding of policies at plan time (src/policy/fold.c): each sentence of its comment.
 \set VERBOSITY terse
 SET client_min_messages = warning;
 CREATE ROLE plan_app;

@@ -1,4 +1,4 @@
--- Folded plans never show too much: the numbered sentences at the head of src/policy_fold.c, and
+-- Folded plans never show too much: the numbered sentences at the head of src/policy/fold.c, and
 -- the ways in which a plan may meet another session than it was made under.
 \set VERBOSITY terse
 SET client_min_messages = warning;

@@ -35,8 +35,8 @@ my $dir = tempdir(CLEANUP => 1);
 is(system($^X, "$root/tools/generate_fhir_tables.pl", $dir), 0, 'the generator runs');
 for my $version (qw(r4 r4b r5))
 {
-	ok(slurp("$dir/fhir_tables_$version.c") eq slurp("$root/src/fhir_tables_$version.c"),
-		"fhir_tables_$version.c is what the generator makes");
+	ok(slurp("$dir/$version.c") eq slurp("$root/src/fhir/tables/$version.c"),
+		"$version.c is what the generator makes");
 }
 
 my $node = PostgreSQL::Test::Cluster->new('fhir');

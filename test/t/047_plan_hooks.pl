@@ -1,6 +1,6 @@
 # test/t/047_plan_hooks.pl
 # Folded policies beside the hooks of other extensions, in both orders; where a hook goes round ours;
-# and in plans that were made before the library was there. (src/policy_fold.c, sentences 5 and 6)
+# and in plans that were made before the library was there. (src/policy/fold.c, sentences 5 and 6)
 use strict;
 use warnings;
 
