@@ -3,41 +3,41 @@
 CREATE TYPE smart.issuer_preset AS (
   name text, algorithms text[], leeway interval, max_token_age interval, token_types text[],
   required_claims text[], claim_map jsonb, max_patients int, patient_from_fhir_user boolean,
-  user_sees_all boolean, levels text[]);
+  user_sees_all boolean, staff_types text[], patient_references boolean, levels text[]);
 COMMENT ON TYPE smart.issuer_preset IS 'Defaults of one preset of smart.add_issuer(); NULL: the general default.';
 
 CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp ROWS 11 AS $$
   SELECT name, NULL::text[], NULL::interval, NULL::interval, token_types, required_claims, claim_map,
-         NULL::int, from_user, NULL::boolean, NULL::text[]
+         NULL::int, from_user, NULL::boolean, NULL::text[], patient_references, NULL::text[]
   FROM (VALUES
     -- SMART App Launcher (launch.smarthealthit.org): SMART App Launcher v2, tokens of its authorization server (profile of RFC 9068 without sub and jti)
-    ('smart-launcher', NULL, '{client_id,iat}'::text[], NULL::jsonb, NULL::boolean),
+    ('smart-launcher', NULL, '{client_id,iat}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean),
     -- Keycloak, with or without the SMART extension: Keycloak Server Administration Guide, token claims; Keycloak extensions for FHIR, patient_id attribute mapper
     -- azp is the client; the SMART extension writes patient_id from a user attribute
-    ('keycloak', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["patient_id"]]}'::jsonb, NULL::boolean),
+    ('keycloak', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["patient_id"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- LinuxForHealth FHIR (IBM FHIR Server): LinuxForHealth FHIR Server User's Guide, SMART on FHIR authorization
-    ('linuxforhealth', '{JWT,at+jwt}'::text[], '{sub,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient_id"]]}'::jsonb, NULL::boolean),
+    ('linuxforhealth', '{JWT,at+jwt}'::text[], '{sub,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient_id"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Microsoft Entra ID and Azure Health Data Services: Azure Health Data Services, SMART on FHIR; Microsoft identity platform, access token claims reference
     -- delegated tokens carry scp, app-only ones roles; raw_scope wins where it is. src/session/preset.c reads the spelling of their scopes
-    ('entra', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["azp"],["appid"]],"fhirUser": [["fhirUser"],["extension_fhirUser"]],"scope": [["raw_scope"],["scp"],["roles"]]}'::jsonb, true),
+    ('entra', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["azp"],["appid"]],"fhirUser": [["fhirUser"],["extension_fhirUser"]],"scope": [["raw_scope"],["scp"],["roles"]]}'::jsonb, true, NULL::boolean),
     -- Okta: Okta OAuth 2.0 API, access token payload; Okta SMART on FHIR sample (launch_response_patient)
-    ('okta', '{JWT,at+jwt,application/okta-internal-at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["cid"]],"patient": [["patient"],["launch_response_patient"]],"scope": [["scp"]]}'::jsonb, NULL::boolean),
+    ('okta', '{JWT,at+jwt,application/okta-internal-at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["cid"]],"patient": [["patient"],["launch_response_patient"]],"scope": [["scp"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Auth0: Auth0, access token profiles
-    ('auth0', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["launch_response_patient"]]}'::jsonb, NULL::boolean),
+    ('auth0', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["launch_response_patient"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Amazon Cognito: Amazon Cognito Developer Guide, using the access token
     -- no aud: client_ids must be given; no typ in the header; token_use must be access
-    ('cognito', '{"",JWT}'::text[], '{sub,client_id,iat,jti,token_use}'::text[], NULL::jsonb, NULL::boolean),
+    ('cognito', '{"",JWT}'::text[], '{sub,client_id,iat,jti,token_use}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean),
     -- Oracle Health (Cerner): Oracle Health Millennium Platform, FHIR authorization framework
-    ('oracle', '{JWT,at+jwt,""}'::text[], '{sub,iat}'::text[], '{"encounter": [["urn:com:cerner:authorization:claims","encounter"],["urn:com:cerner:authorization.claims","encounter"]],"fhirUser": [["fhirUser"],["urn:cerner:authorization:claims:version:1","profiles","smart-v1","fhirUser"]],"patient": [["urn:com:cerner:authorization:claims","patient"],["urn:com:cerner:authorization.claims","patient"]],"scope": [["urn:com:cerner:authorization:claims","azs"],["urn:com:cerner:authorization.claims","azs"],["urn:cerner:authorization:claims:version:1","profiles","smart-v1","azs"]]}'::jsonb, NULL::boolean),
+    ('oracle', '{JWT,at+jwt,""}'::text[], '{sub,iat}'::text[], '{"encounter": [["urn:com:cerner:authorization:claims","encounter"],["urn:com:cerner:authorization.claims","encounter"]],"fhirUser": [["fhirUser"],["urn:cerner:authorization:claims:version:1","profiles","smart-v1","fhirUser"]],"patient": [["urn:com:cerner:authorization:claims","patient"],["urn:com:cerner:authorization.claims","patient"]],"scope": [["urn:com:cerner:authorization:claims","azs"],["urn:com:cerner:authorization.claims","azs"],["urn:cerner:authorization:claims:version:1","profiles","smart-v1","azs"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Medplum: Medplum, access token claims of its server
-    ('medplum', '{JWT,at+jwt,""}'::text[], '{sub,client_id,iat}'::text[], '{"fhirUser": [["profile"]]}'::jsonb, NULL::boolean),
+    ('medplum', '{JWT,at+jwt,""}'::text[], '{sub,client_id,iat}'::text[], '{"fhirUser": [["profile"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Aidbox: Aidbox, SMART on FHIR authorization (context.patient, atv)
-    ('aidbox', '{JWT,at+jwt,""}'::text[], '{sub,iat}'::text[], '{"patient": [["context","patient"]]}'::jsonb, NULL::boolean),
+    ('aidbox', '{JWT,at+jwt,""}'::text[], '{sub,iat}'::text[], '{"patient": [["context","patient"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Epic: Epic on FHIR, OAuth 2.0: JWT access tokens
     -- neither scope nor patient is in the token: use introspection and assume(). Launch handles are JWTs too: epic.tokentype must be access
-    ('epic', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti,epic.tokentype}'::text[], NULL::jsonb, NULL::boolean)
-  ) p (name, token_types, required_claims, claim_map, from_user)
+    ('epic', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti,epic.tokentype}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean)
+  ) p (name, token_types, required_claims, claim_map, from_user, patient_references)
 $$;
 COMMENT ON FUNCTION smart.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision 1.';
 

@@ -18,6 +18,8 @@ CREATE TABLE smart.issuer (
   patient_aliases text,
   user_patients text,
   user_sees_all boolean,
+  staff_types text[],
+  patient_references boolean,
   levels text[],
   CONSTRAINT issuer_pkey PRIMARY KEY (issuer),
   CONSTRAINT issuer_name CHECK (pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.>) 0
@@ -34,6 +36,8 @@ CREATE TABLE smart.issuer (
     AND EXTRACT(year FROM max_token_age) OPERATOR(pg_catalog.=) 0
     AND EXTRACT(month FROM max_token_age) OPERATOR(pg_catalog.=) 0),
   CONSTRAINT issuer_max_patients CHECK (max_patients OPERATOR(pg_catalog.>=) 1),
+  CONSTRAINT issuer_staff_types CHECK (pg_catalog.array_position(staff_types, NULL) IS NULL AND staff_types
+    OPERATOR(pg_catalog.<@) ARRAY['Practitioner', 'PractitionerRole', 'RelatedPerson', 'Person']),
   CONSTRAINT issuer_levels CHECK (levels OPERATOR(pg_catalog.<@) ARRAY['patient', 'user', 'system'])
 );
 REVOKE ALL ON smart.issuer FROM PUBLIC;
@@ -67,7 +71,8 @@ CREATE FUNCTION smart.add_issuer(
   token_types text[] DEFAULT NULL, required_claims text[] DEFAULT NULL, client_ids text[] DEFAULT NULL,
   base_urls text[] DEFAULT NULL, claim_map jsonb DEFAULT NULL, max_patients int DEFAULT NULL,
   patient_from_fhir_user boolean DEFAULT NULL, patient_aliases regprocedure DEFAULT NULL,
-  user_patients regprocedure DEFAULT NULL, user_sees_all boolean DEFAULT NULL, levels text[] DEFAULT NULL)
+  user_patients regprocedure DEFAULT NULL, user_sees_all boolean DEFAULT NULL, staff_types text[] DEFAULT NULL,
+  patient_references boolean DEFAULT NULL, levels text[] DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -87,6 +92,8 @@ BEGIN
     WHEN array_position(client_ids, NULL) IS NOT NULL OR cardinality(client_ids) = 0 THEN 'client_ids'
     WHEN array_position(base_urls, NULL) IS NOT NULL THEN 'base_urls'
     WHEN max_patients < 1 THEN 'max_patients'
+    WHEN array_position(staff_types, NULL) IS NOT NULL
+      OR NOT staff_types <@ ARRAY['Practitioner', 'PractitionerRole', 'RelatedPerson', 'Person'] THEN 'staff_types'
     WHEN array_position(levels, NULL) IS NOT NULL
       OR NOT levels <@ ARRAY['patient', 'user', 'system'] THEN 'levels'
     WHEN cardinality(algorithms) = 0 THEN 'algorithms'
@@ -115,6 +122,8 @@ BEGIN
     max_patients := coalesce(max_patients, chosen.max_patients);
     patient_from_fhir_user := coalesce(patient_from_fhir_user, chosen.patient_from_fhir_user);
     user_sees_all := coalesce(user_sees_all, chosen.user_sees_all);
+    staff_types := coalesce(staff_types, chosen.staff_types);
+    patient_references := coalesce(patient_references, chosen.patient_references);
     levels := coalesce(levels, chosen.levels);
   END IF;
   IF audience IS NULL AND client_ids IS NULL THEN
@@ -142,7 +151,8 @@ BEGIN
   INSERT INTO smart.issuer AS i VALUES (
     issuer, jwks, audience, preset, algorithms, leeway, max_token_age, token_types, required_claims,
     client_ids, base_urls, claim_map, max_patients, patient_from_fhir_user,
-    smart.regprocedure_text(patient_aliases), smart.regprocedure_text(user_patients), user_sees_all, levels)
+    smart.regprocedure_text(patient_aliases), smart.regprocedure_text(user_patients), user_sees_all,
+    staff_types, patient_references, levels)
   ON CONFLICT ON CONSTRAINT issuer_pkey DO UPDATE SET
     jwks = EXCLUDED.jwks, audience = EXCLUDED.audience, preset = EXCLUDED.preset,
     algorithms = EXCLUDED.algorithms, leeway = EXCLUDED.leeway, max_token_age = EXCLUDED.max_token_age,
@@ -150,7 +160,8 @@ BEGIN
     client_ids = EXCLUDED.client_ids, base_urls = EXCLUDED.base_urls, claim_map = EXCLUDED.claim_map,
     max_patients = EXCLUDED.max_patients, patient_from_fhir_user = EXCLUDED.patient_from_fhir_user,
     patient_aliases = EXCLUDED.patient_aliases, user_patients = EXCLUDED.user_patients,
-    user_sees_all = EXCLUDED.user_sees_all, levels = EXCLUDED.levels;
+    user_sees_all = EXCLUDED.user_sees_all, staff_types = EXCLUDED.staff_types,
+    patient_references = EXCLUDED.patient_references, levels = EXCLUDED.levels;
 END
 $$;
 
@@ -191,7 +202,7 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION smart.add_issuer(text, jsonb, text[], text, text[], interval, interval, text[], text[],
-  text[], text[], jsonb, int, boolean, regprocedure, regprocedure, boolean, text[]) FROM PUBLIC;
+  text[], text[], jsonb, int, boolean, regprocedure, regprocedure, boolean, text[], boolean, text[]) FROM PUBLIC;
 REVOKE ALL ON FUNCTION smart.set_jwks(text, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION smart.drop_issuer(text) FROM PUBLIC;
 COMMENT ON FUNCTION smart.add_issuer IS

@@ -32,7 +32,8 @@ for my $preset (@{ $source->{presets} })
 	$row .= '    (' . join(', ',
 		quoted($preset->{name}), array($preset->{token_types}), array($preset->{required_claims}),
 		$preset->{claim_map} ? quoted(JSON::PP->new->canonical->space_after->encode($preset->{claim_map})) . '::jsonb' : 'NULL::jsonb',
-		$preset->{patient_from_fhir_user} ? 'true' : 'NULL::boolean') . ')';
+		$preset->{patient_from_fhir_user} ? 'true' : 'NULL::boolean',
+		$preset->{patient_references} ? 'true' : 'NULL::boolean') . ')';
 	push @rows, $row;
 }
 my $n = @rows;
@@ -43,16 +44,16 @@ my $sql = <<"SQL";
 CREATE TYPE smart.issuer_preset AS (
   name text, algorithms text[], leeway interval, max_token_age interval, token_types text[],
   required_claims text[], claim_map jsonb, max_patients int, patient_from_fhir_user boolean,
-  user_sees_all boolean, levels text[]);
+  user_sees_all boolean, staff_types text[], patient_references boolean, levels text[]);
 COMMENT ON TYPE smart.issuer_preset IS 'Defaults of one preset of smart.add_issuer(); NULL: the general default.';
 
 CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp ROWS $n AS \$\$
   SELECT name, NULL::text[], NULL::interval, NULL::interval, token_types, required_claims, claim_map,
-         NULL::int, from_user, NULL::boolean, NULL::text[]
+         NULL::int, from_user, NULL::boolean, NULL::text[], patient_references, NULL::text[]
   FROM (VALUES
 $rows
-  ) p (name, token_types, required_claims, claim_map, from_user)
+  ) p (name, token_types, required_claims, claim_map, from_user, patient_references)
 \$\$;
 COMMENT ON FUNCTION smart.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision $source->{revision}.';
 

@@ -50,6 +50,8 @@ enum
 	COL_PATIENT_ALIASES,
 	COL_USER_PATIENTS,
 	COL_USER_SEES_ALL,
+	COL_STAFF_TYPES,
+	COL_PATIENT_REFERENCES,
 	COL_LEVELS,
 	N_COLUMNS = COL_LEVELS
 };
@@ -234,6 +236,7 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 {
 	static const char *const default_types[] = {"at+jwt", "JWT"};
 	static const char *const default_claims[] = {"sub", "client_id", "iat", "jti"};
+	static const char *const default_staff[] = {"Practitioner", "PractitionerRole"};
 	Datum *values = palloc(sizeof(Datum) * desc->natts);
 	bool *nulls = palloc(sizeof(bool) * desc->natts);
 	Issuer *issuer = palloc0(sizeof(Issuer));
@@ -276,6 +279,11 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 	issuer->user_patients = TEXT_OR_NULL(COL_USER_PATIENTS);
 	issuer->user_sees_all =
 		!nulls[COL_USER_SEES_ALL - 1] && DatumGetBool(values[COL_USER_SEES_ALL - 1]);
+	issuer->staff_types = texts_from_datum(VALUE(COL_STAFF_TYPES));
+	if (issuer->staff_types.null)
+		issuer->staff_types = texts_default(lengthof(default_staff), default_staff);
+	issuer->patient_references =
+		!nulls[COL_PATIENT_REFERENCES - 1] && DatumGetBool(values[COL_PATIENT_REFERENCES - 1]);
 	names = texts_from_datum(VALUE(COL_LEVELS));
 	if (names.null)
 		issuer->levels = ISSUER_ALL_LEVELS;

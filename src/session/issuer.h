@@ -46,6 +46,8 @@ typedef struct Issuer
 	char *patient_aliases; /* regprocedure as text, NULL: none */
 	char *user_patients;
 	bool user_sees_all;
+	IssuerTexts staff_types; /* of fhirUser, whom user_sees_all means */
+	bool patient_references; /* Patient/1 and <own base>/Patient/1 are patient 1 in claims */
 	int levels;
 } Issuer;
 
