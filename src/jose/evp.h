@@ -1,12 +1,12 @@
 /*
  * src/jose/evp.h
  *		Signatures and digests with OpenSSL's EVP interface; the only file beside
- *		src/jose/jwk.c and src/jose/sign.c that calls OpenSSL. Raises nothing but out of memory.
+ *		src/jose/key.c and src/jose/libjwt.c that calls OpenSSL. Raises nothing but out of memory.
  */
 #ifndef SMART_FHIR_JOSE_EVP_H
 #define SMART_FHIR_JOSE_EVP_H
 
-#include "jose/jwk.h"
+#include "jose/key.h"
 
 #define JOSE_MAX_HASH_BYTES 64
 /* RSA of 8192 bits makes the longest signature. */

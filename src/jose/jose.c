@@ -252,7 +252,7 @@ Datum
 smart_jwk_thumbprint(PG_FUNCTION_ARGS)
 {
 	Jsonb *jwk = PG_GETARG_JSONB_P(0);
-	JoseKey *key = jwk_make();
+	JoseKey *key = key_make();
 	const char *error;
 
 	if (!jwk_read_thumbprint(&jwk->root, key, &error))

@@ -10,12 +10,11 @@
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 
-#include "utils/memutils.h"
-
 #include "jose/b64.h"
 #include "jose/evp.h"
 #include "jose/jwk.h"
 #include "jose/material.h"
+#include "jose/member.h"
 
 /* Members that only a private or secret key has (RFC 7518 6.2.2, 6.3.2, 6.4). */
 static const char *const secret_members[] = {
@@ -28,28 +27,6 @@ static const char *const secret_members[] = {
 	"oth",
 	"k",
 };
-
-bool
-jwk_member(JsonbContainer *jwk, const char *name, JsonbValue *value)
-{
-	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), value) != NULL &&
-		   value->type == jbvString;
-}
-
-static bool
-has_member(JsonbContainer *jwk, const char *name)
-{
-	JsonbValue value;
-
-	return getKeyJsonValueFromContainer(jwk, name, (int) strlen(name), &value) != NULL;
-}
-
-bool
-jwk_text_is(const JsonbValue *value, const char *text)
-{
-	return value->type == jbvString && value->val.string.len == (int) strlen(text) &&
-		   memcmp(value->val.string.val, text, value->val.string.len) == 0;
-}
 
 static void
 append_quoted(StringInfo buf, const char *name, const JsonbValue *value)
@@ -75,7 +52,7 @@ make_thumbprint(JsonbContainer *jwk, const char *const *names, JoseKey *key)
 	{
 		JsonbValue value;
 
-		if (!jwk_member(jwk, *names, &value))
+		if (!member_text(jwk, *names, &value))
 			return false;
 		append_quoted(&buf, *names, &value);
 	}
@@ -101,7 +78,7 @@ key_ops_allow(JsonbContainer *jwk, const char *operation)
 	uint32 n;
 	bool found = false;
 
-	if (getKeyJsonValueFromContainer(jwk, "key_ops", 7, &ops) == NULL)
+	if (!member_get(jwk, "key_ops", &ops))
 		return true;
 	if (ops.type != jbvBinary || !JsonContainerIsArray(ops.val.binary.data))
 		return false;
@@ -124,7 +101,7 @@ key_ops_allow(JsonbContainer *jwk, const char *operation)
 				memcmp(op->val.string.val, other->val.string.val, op->val.string.len) == 0)
 				return false;
 		}
-		found = found || jwk_text_is(op, operation);
+		found = found || member_text_is(op, operation);
 	}
 	return found;
 }
@@ -136,15 +113,15 @@ read_purpose(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	JsonbValue value;
 	uint32 allowed = key->suits;
 
-	if (getKeyJsonValueFromContainer(jwk, "use", 3, &value) != NULL && !jwk_text_is(&value, "sig"))
+	if (member_get(jwk, "use", &value) && !member_text_is(&value, "sig"))
 		allowed = 0;
-	if (getKeyJsonValueFromContainer(jwk, "alg", 3, &value) != NULL)
+	if (member_get(jwk, "alg", &value))
 	{
 		if (value.type == jbvString)
 			key->alg = jose_algorithm_by_name(value.val.string.val, value.val.string.len);
 		allowed &= key->alg;
 	}
-	if (getKeyJsonValueFromContainer(jwk, "kid", 3, &value) != NULL)
+	if (member_get(jwk, "kid", &value))
 	{
 		if (value.type == jbvString && value.val.string.len <= JOSE_MAX_KID_BYTES)
 			key->kid = pnstrdup(value.val.string.val, value.val.string.len);
@@ -171,24 +148,24 @@ read_material(JsonbContainer *jwk, bool with_private, JoseKey *key)
 
 	if (!JsonContainerIsObject(jwk))
 		return "A key must be a JSON object.";
-	if (!jwk_member(jwk, "kty", &kty))
+	if (!member_text(jwk, "kty", &kty))
 		return "The key has no kty.";
-	if (jwk_text_is(&kty, "RSA"))
+	if (member_text_is(&kty, "RSA"))
 	{
 		members = rsa_members;
 		error = material_read_rsa(jwk, with_private, key);
 	}
-	else if (jwk_text_is(&kty, "EC"))
+	else if (member_text_is(&kty, "EC"))
 	{
 		members = ec_members;
 		error = material_read_ec(jwk, with_private, key);
 	}
-	else if (jwk_text_is(&kty, "OKP"))
+	else if (member_text_is(&kty, "OKP"))
 	{
 		members = okp_members;
 		error = material_read_okp(jwk, with_private, key);
 	}
-	else if (jwk_text_is(&kty, "oct"))
+	else if (member_text_is(&kty, "oct"))
 	{
 		members = oct_members;
 		error = material_read_oct(jwk, key);
@@ -222,50 +199,17 @@ jwk_read_thumbprint(JsonbContainer *jwk, JoseKey *key, const char **error)
 	return *error == NULL;
 }
 
-void
-jwk_free(JoseKey *key)
-{
-	for (int i = 0; i < JOSE_N_ALGORITHMS; i++)
-		EVP_PKEY_CTX_free(key->verify_ctx[i]);
-	EVP_PKEY_free(key->pkey);
-	if (key->secret != NULL)
-		OPENSSL_cleanse(key->secret, (size_t) key->size);
-}
-
 bool
 jwk_is_secret(JsonbContainer *jwk)
 {
-	JsonbValue kty;
+	JsonbValue value;
 
-	if (jwk_member(jwk, "kty", &kty) && jwk_text_is(&kty, "oct"))
+	if (member_text(jwk, "kty", &value) && member_text_is(&value, "oct"))
 		return true;
 	for (size_t i = 0; i < lengthof(secret_members); i++)
 	{
-		if (has_member(jwk, secret_members[i]))
+		if (member_get(jwk, secret_members[i], &value))
 			return true;
 	}
 	return false;
-}
-
-typedef struct OwnedKey
-{
-	JoseKey key;
-	MemoryContextCallback callback;
-} OwnedKey;
-
-static void
-free_owned_key(void *arg)
-{
-	jwk_free(arg);
-}
-
-JoseKey *
-jwk_make(void)
-{
-	OwnedKey *owned = palloc0(sizeof(OwnedKey));
-
-	owned->callback.func = free_owned_key;
-	owned->callback.arg = &owned->key;
-	MemoryContextRegisterResetCallback(CurrentMemoryContext, &owned->callback);
-	return &owned->key;
 }

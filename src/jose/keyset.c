@@ -12,6 +12,7 @@
 
 #include "compat.h"
 #include "jose/jwk.h"
+#include "jose/member.h"
 
 struct JoseKeySet
 {
@@ -27,7 +28,7 @@ free_keyset(void *arg)
 	JoseKeySet *set = arg;
 
 	for (int i = 0; i < set->n_read; i++)
-		jwk_free(&set->keys[i]);
+		key_free(&set->keys[i]);
 }
 
 /* Add one entry of a set; false when public_only forbids the set. */
@@ -44,7 +45,7 @@ add_entry(JoseKeySet *set, JsonbContainer *jwk, bool public_only)
 		set->n_keys++;
 	else
 	{
-		jwk_free(key);
+		key_free(key);
 		memset(key, 0, sizeof(*key));
 		set->n_read = set->n_keys;
 	}
@@ -73,7 +74,7 @@ jose_keyset_parse(Jsonb *jwks, bool public_only, const char **error)
 			if (value.type == jbvBinary && JsonContainerIsArray(value.val.binary.data))
 				entries = value.val.binary.data;
 		}
-		else if (jwk_member(root, "kty", &value))
+		else if (member_text(root, "kty", &value))
 			entries = root;
 	}
 	else if (JsonContainerIsArray(root) && !JsonContainerIsScalar(root))

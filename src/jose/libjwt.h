@@ -5,7 +5,7 @@
 #ifndef SMART_FHIR_JOSE_LIBJWT_H
 #define SMART_FHIR_JOSE_LIBJWT_H
 
-#include "jose/jwk.h"
+#include "jose/key.h"
 
 /*
  * A compact token of these two JSON objects, palloc'd; NULL when there is no libjwt or it

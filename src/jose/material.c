@@ -14,6 +14,7 @@
 #include "jose/b64.h"
 #include "jose/der.h"
 #include "jose/material.h"
+#include "jose/member.h"
 
 /* PKCS #1 with all members of an 8192 bit key is under 5 KiB. */
 #define DER_BUFFER_BYTES 6144
@@ -104,7 +105,7 @@ read_octets(JsonbContainer *jwk, const char *name, size_t max_len, Octets *out)
 	JsonbValue value;
 	size_t text_len;
 
-	if (!jwk_member(jwk, name, &value))
+	if (!member_text(jwk, name, &value))
 		return false;
 	text_len = (size_t) value.val.string.len;
 	if (text_len > B64URL_ENCODED_LEN(max_len))
@@ -236,11 +237,11 @@ material_read_ec(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	Octets x, y;
 	size_t width;
 
-	if (!jwk_member(jwk, "crv", &crv))
+	if (!member_text(jwk, "crv", &crv))
 		return "The EC key has no curve.";
 	for (size_t i = 0; i < lengthof(curves); i++)
 	{
-		if (jwk_text_is(&crv, curves[i].name))
+		if (member_text_is(&crv, curves[i].name))
 			curve = &curves[i];
 	}
 	if (curve == NULL)
@@ -300,7 +301,7 @@ material_read_okp(JsonbContainer *jwk, bool with_private, JoseKey *key)
 	Octets x;
 	unsigned char masked[32];
 
-	if (!jwk_member(jwk, "crv", &crv) || !jwk_text_is(&crv, "Ed25519"))
+	if (!member_text(jwk, "crv", &crv) || !member_text_is(&crv, "Ed25519"))
 		return "The curve of the OKP key is not Ed25519.";
 	if (!read_octets(jwk, "x", 32, &x) || x.len != 32)
 		return "The OKP key has no x of 32 bytes.";

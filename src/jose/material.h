@@ -5,7 +5,9 @@
 #ifndef SMART_FHIR_JOSE_MATERIAL_H
 #define SMART_FHIR_JOSE_MATERIAL_H
 
-#include "jose/jwk.h"
+#include "utils/jsonb.h"
+
+#include "jose/key.h"
 
 /*
  * Fill type, size, suits and pkey (oct: secret). NULL, or why the key is refused (static

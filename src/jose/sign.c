@@ -15,6 +15,7 @@
 #include "jose/jose.h"
 #include "jose/b64.h"
 #include "jose/evp.h"
+#include "jose/jwk.h"
 #include "jose/libjwt.h"
 
 /* One member of the header; first tells whether a comma is needed. */
@@ -169,7 +170,7 @@ sign_with_evp(const JoseKey *key, const JoseAlgorithm *alg, const char *header, 
 char *
 jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate, const char **error)
 {
-	JoseKey *key = jwk_make();
+	JoseKey *key = key_make();
 	const JoseAlgorithm *alg;
 	char *header_json;
 	char *payload_json;
