@@ -8,13 +8,15 @@
  *
  * Build: clang -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
  *		-Wno-ignored-attributes -I"$(pg_config --includedir-server)" -Isrc fuzz/fuzz_scope.c \
- *		src/scope/parse.c src/scope/constraint.c src/scope/set.c src/scope/cover.c src/scope/order.c \
+ *		src/scope/letters.c src/scope/parse.c src/scope/constraint.c src/scope/set.c \
+ *		src/scope/cover.c src/scope/order.c \
  *		-o fuzz/build/fuzz_scope
  */
 #include "postgres.h"
 
 #include <signal.h>
 
+#include "scope/order.h"
 #include "scope/parse.h"
 
 /* What the core needs of the server; all memory of one run is freed after it. */

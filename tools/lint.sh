@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tools/lint.sh: gcc and clang with -Werror, each on a copy of the tree; then clang-tidy, cppcheck
-# and shellcheck where they are installed, and Perl's own syntax check. Fails when one complains.
+# tools/lint.sh: gcc and clang with -Werror, each on a copy of the tree; then the order of the
+# layers, clang-tidy, cppcheck and shellcheck where they are installed, and Perl's own syntax check. Fails when one complains.
 set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 PG_CONFIG=$(find_pg_config) || die 'no PostgreSQL server was found; run tools/setup.sh'
@@ -33,6 +33,8 @@ for compiler in gcc clang; do
   make -s PG_CONFIG="$PG_CONFIG" with_llvm=no clean >/dev/null
   check "$compiler -Werror" make -s -j"$(nproc)" PG_CONFIG="$PG_CONFIG" CC=$compiler COPT="$copt" WERROR=1 with_llvm=no all
 done
+# reads the objects that the last compiler made
+check 'layers and circles' perl tools/check_layers.pl
 if command -v clang-tidy >/dev/null; then
   check clang-tidy clang-tidy --quiet --warnings-as-errors='*' \
     --checks='-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-sizeof-expression,-bugprone-macro-parentheses,-bugprone-assignment-in-if-condition,-bugprone-suspicious-include,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-core.StackAddressEscape' \

@@ -6,7 +6,7 @@
 #define SMART_FHIR_ACCESS_REACH_H
 
 #include "fhir/fhir.h"
-#include "scope/parse.h"
+#include "scope/types.h"
 #include "session/data.h"
 
 /* The patients that patient/ or user/ reaches. */

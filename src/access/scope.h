@@ -5,10 +5,8 @@
 #ifndef SMART_FHIR_ACCESS_SCOPE_H
 #define SMART_FHIR_ACCESS_SCOPE_H
 
-#include "nodes/pg_list.h"
-
 #include "fhir/fhir.h"
-#include "scope/parse.h"
+#include "scope/types.h"
 
 /* One scope that reaches a type. */
 typedef struct AccessGrant
@@ -26,15 +24,6 @@ typedef struct AccessGrants
 	AccessGrant *grants;
 	int permissions[3]; /* by level: letters that some grant has */
 } AccessGrants;
-
-/*
- * The scope claim of a token: canonical text of what is well-formed and of a level that the
- * issuer may grant (levels: bits 1 << ScopeLevel). *grants gets its resource
- * scopes as text for access_grants(), *ignored pairs of texts, scope and
- * reason, for what grants nothing. All palloc'd.
- */
-extern char *access_scope_from_claim(const char *claim, bool malformed, int levels, char **grants,
-									 List **ignored);
 
 /*
  * What the scopes of a claim (*grants above) grant on a type (index of fhir_type_lookup; -1, an unknown type: nothing).

@@ -9,13 +9,14 @@
 
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 
 #include "compat.h"
 #include "fhir/fhir.h"
-#include "jose/jose.h"
+#include "jose/json.h"
 
 PG_FUNCTION_INFO_V1(smart_patients);
 PG_FUNCTION_INFO_V1(smart_row_patients);
@@ -25,7 +26,7 @@ PG_FUNCTION_INFO_V1(smart_resource_json);
 PG_FUNCTION_INFO_V1(smart_fhir_revision);
 PG_FUNCTION_INFO_V1(smart_fhir_probe);
 
-/* Deeper than any resource; the most that json_text_is_valid() checks. */
+/* Deeper than any resource; the most that json_check() checks. */
 #define MAX_RESOURCE_DEPTH 256
 /* Within these, no limit of jsonb or palloc can be met (32 bytes a value, 2^28 bytes). */
 #define MAX_RESOURCE_BYTES (200 * 1024 * 1024)
@@ -249,9 +250,12 @@ Datum
 smart_resource_json(PG_FUNCTION_ARGS)
 {
 	FhirText json = arg_text(fcinfo, 0);
+	/* jsonb_in() raises an error when the database encoding lacks a character */
+	JsonRules rules = {.max_depth = MAX_RESOURCE_DEPTH,
+					   .unique_members = true,
+					   .ascii_only = GetDatabaseEncoding() != PG_UTF8};
 
-	if (json.len == 0 || !fits_jsonb(json) ||
-		!json_text_is_valid(json.data, json.len, MAX_RESOURCE_DEPTH, true))
+	if (json.len == 0 || !fits_jsonb(json) || !json_check(json.data, json.len, &rules))
 		PG_RETURN_NULL();
 
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum(pnstrdup(json.data, json.len))));

@@ -1,5 +1,5 @@
 /*
- * src/access/explain.c
+ * src/policy/explain.c
  *		smart.explain(): for a person, why a resource is or is not allowed.
  *
  * It asks the same functions as the decision, grant by grant, and adds what PostgreSQL itself
@@ -23,8 +23,8 @@
 #include "utils/syscache.h"
 
 #include "access/access.h"
-#include "access/functions.h"
 #include "compat.h"
+#include "policy/permits.h"
 #include "policy/policy.h"
 #include "session/session.h"
 
@@ -211,7 +211,7 @@ smart_explain(PG_FUNCTION_ARGS)
 	AccessTable table;
 	FhirText type;
 	AccessRow row;
-	int letter = access_letter_arg(fcinfo, 1);
+	int letter = permits_letter_arg(fcinfo, 1);
 	Oid relid = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
 	const Session *session = session_current();
 	const AccessGrants *grants;
@@ -232,10 +232,10 @@ smart_explain(PG_FUNCTION_ARGS)
 		put(result, NULL, "denies", jose_status_detail(status));
 		PG_RETURN_NULL();
 	}
-	access_table_arg(relid, &table, &type);
+	permits_table_arg(relid, &table, &type);
 	access_row_init(&row);
 	row.valid =
-		!PG_ARGISNULL(0) && access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
+		!PG_ARGISNULL(0) && permits_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	reason = access_row_reason(session, &table, &row);
 	if (reason != ACCESS_ALLOWED)
 		put(result, NULL, "denies", reason_text(reason, NULL, &table, &row));

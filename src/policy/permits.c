@@ -1,5 +1,5 @@
 /*
- * src/access/functions.c
+ * src/policy/permits.c
  *		smart.permits(), permits_row(), allows(), require(): the decision, asked in SQL.
  */
 #include "postgres.h"
@@ -19,10 +19,11 @@
 #include "utils/typcache.h"
 
 #include "access/access.h"
-#include "access/functions.h"
 #include "access/settings.h"
 #include "compat.h"
+#include "policy/permits.h"
 #include "policy/policy.h"
+#include "scope/letters.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_permits);
@@ -42,7 +43,7 @@ raise_bad_permission(const char *parameter, const char *hint)
 }
 
 int
-access_letter_arg(FunctionCallInfo fcinfo, int arg)
+permits_letter_arg(FunctionCallInfo fcinfo, int arg)
 {
 	text *value = PG_ARGISNULL(arg) ? NULL : PG_GETARG_TEXT_PP(arg);
 	int letter = 0;
@@ -90,7 +91,7 @@ const_arg(FuncExpr *call, int arg)
 }
 
 void
-access_table_arg(Oid relid, AccessTable *table, FhirText *type)
+permits_table_arg(Oid relid, AccessTable *table, FhirText *type)
 {
 	Relation rel;
 	FuncExpr *call;
@@ -121,7 +122,7 @@ access_table_arg(Oid relid, AccessTable *table, FhirText *type)
 }
 
 bool
-access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type)
+permits_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *table, FhirText type)
 {
 	FhirText absent = {NULL, 0};
 
@@ -135,18 +136,18 @@ access_row_from_resource(AccessRow *row, Jsonb *resource, const AccessTable *tab
 Datum
 smart_permits(PG_FUNCTION_ARGS)
 {
-	int letter = access_letter_arg(fcinfo, 1);
+	int letter = permits_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
 	AccessTable table;
 	FhirText type;
 	AccessRow row;
 	bool allowed = false;
 
-	access_table_arg(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2), &table, &type);
+	permits_table_arg(PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2), &table, &type);
 	if (session == NULL || PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
 	access_row_init(&row);
-	row.valid = access_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
+	row.valid = permits_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	if (row.valid)
 		allowed = access_permits(session, &table, &row, letter);
 	access_row_reset(&row);
@@ -216,7 +217,7 @@ evaluated_text(RowEvaluation *eval, int arg)
 Datum
 smart_permits_row(PG_FUNCTION_ARGS)
 {
-	int letter = access_letter_arg(fcinfo, 1);
+	int letter = permits_letter_arg(fcinfo, 1);
 	const Session *session = session_checked();
 	uint64 generation = session_generation();
 	HeapTupleHeader header;

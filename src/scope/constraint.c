@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "scope/constraint.h"
 #include "scope/set.h"
 
 /* One pair of a token: a name and its alternatives, contiguous and NUL-terminated. */

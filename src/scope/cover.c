@@ -9,7 +9,7 @@
 
 #include "miscadmin.h"
 
-#include "scope/set.h"
+#include "scope/cover.h"
 
 /* Comparisons that one reduction may cost; some tenths of a second. */
 #define MAX_WORK 50000000

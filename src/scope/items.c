@@ -11,6 +11,9 @@
 #include "utils/jsonb.h"
 
 #include "compat.h"
+#include "scope/letters.h"
+#include "scope/order.h"
+#include "scope/parse.h"
 #include "scope/scope.h"
 
 static const char *const kind_names[] = {"resource", "launch", "other"};

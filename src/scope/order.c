@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "scope/order.h"
 #include "scope/set.h"
 
 /* Text of the factors that the products of one meet may add up to. */

@@ -7,6 +7,9 @@
  */
 #include "postgres.h"
 
+#include "scope/constraint.h"
+#include "scope/letters.h"
+#include "scope/parse.h"
 #include "scope/set.h"
 
 /* RFC 6749 3.3: what a scope token may hold. */
@@ -16,38 +19,6 @@
 #define REASON_ALPHABET "a byte is outside the alphabet of OAuth scopes"
 #define REASON_LENGTH "the text is too long"
 #define REASON_WORK "too many scopes have several constraints"
-
-int
-scope_permissions_parse(const char *text, size_t len)
-{
-	static const char letters[] = "cruds";
-	int permissions = 0;
-	int at = 0;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		while (at < 5 && letters[at] != text[i])
-			at++;
-		if (at == 5)
-			return 0;
-		permissions |= 1 << at++;
-	}
-	return permissions;
-}
-
-char *
-scope_permissions_text(int permissions, char *buf)
-{
-	char *out = buf;
-
-	for (int i = 0; i < 5; i++)
-	{
-		if (permissions & (1 << i))
-			*out++ = "cruds"[i];
-	}
-	*out = '\0';
-	return buf;
-}
 
 static bool
 is_letter(char c)

@@ -12,6 +12,8 @@
 #include "utils/builtins.h"
 
 #include "compat.h"
+#include "scope/order.h"
+#include "scope/parse.h"
 #include "scope/scope.h"
 
 /* First byte of the binary form: the rest is the text. */

@@ -7,7 +7,7 @@
 
 #include "fmgr.h"
 
-#include "scope/parse.h"
+#include "scope/types.h"
 
 /* A varlena that holds the canonical text, without terminator. */
 typedef struct varlena SmartScope;

@@ -16,6 +16,8 @@
 
 #include "miscadmin.h"
 
+#include "scope/cover.h"
+#include "scope/letters.h"
 #include "scope/set.h"
 
 static const char *const level_names[] = {"patient", "user", "system"};
@@ -328,8 +330,9 @@ write_term(char *out, const ScopeTerm *term, const ScopeReduction *reduction)
 	return out;
 }
 
-ScopeKind
-scope_other_kind(const char *token)
+/* launch, launch/patient, ... or other. */
+static ScopeKind
+other_kind(const char *token)
 {
 	const char *p;
 
@@ -408,7 +411,7 @@ make_other_items(ScopeSet *set, ScopeItem *items)
 			continue;
 		item = &items[n++];
 		memset(item, 0, sizeof(*item));
-		item->kind = scope_other_kind(set->others[i]);
+		item->kind = other_kind(set->others[i]);
 		item->text = set->others[i];
 	}
 	return n;

@@ -21,10 +21,10 @@
 #include "utils/regproc.h"
 #include "utils/resowner.h"
 
-#include "access/scope.h"
 #include "compat.h"
 #include "fhir/fhir.h"
-#include "scope/parse.h"
+#include "scope/types.h"
+#include "session/scope_claim.h"
 #include "session/session.h"
 
 #define MAX_CONTEXT_PATIENTS 100000
@@ -269,7 +269,7 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 
-	scope_text = access_scope_from_claim(
+	scope_text = session_scope_from_claim(
 		claims.scope, claims.scope_malformed, issuer->levels, &grants, &ignored);
 
 	/* patient/ */
