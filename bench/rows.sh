@@ -47,14 +47,14 @@ FROM (VALUES
   (3, 'jsonb_path_exists, category', NULL, 1, $$jsonb_path_exists(resource, '$.category[*].coding[*] ? (@.code == "x" && @.system == "y")')$$),
   (4, 'smart.patients()', NULL, 1, $$smart.patients(resource) IS NULL$$),
   (5, 'smart.patients(), full', NULL, 1, $$smart.patients(resource, 'full') IS NULL$$),
-  (6, 'smart.row_patients()', NULL, 1, $$smart.row_patients(resource, 'Observation', id, 'subject', 'R4', NULL, smart.fhir_revision()) IS NULL$$),
-  (7, 'smart.row_patient()', NULL, 1, $$smart.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, smart.fhir_revision()) IS NULL$$),
-  (8, 'smart.row_is_regular()', NULL, 1, $$NOT smart.row_is_regular(NULL::text[], resource, 'Observation', id, OPTIONS)$$),
-  (9, 'smart.row_check(), one patient', 'patient/*.rs', 1, $$smart.row_check('SELECT'CALL$$),
-  (10, 'smart.row_check(), laboratory', 'patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory', 1, $$smart.row_check('SELECT'CALL$$),
-  (11, 'smart.row_check(), backend', 'system/*.rs', 1, $$smart.row_check('SELECT'CALL$$),
-  (12, 'smart.row_check(), 2,000 patients', 'patient/*.rs', 2000, $$smart.row_check('SELECT'CALL$$),
-  (13, 'smart.row_check() of an INSERT, 2,000 patients', 'patient/*.c', 2000, $$smart.row_check('INSERT CHECK'CALL$$)) c (n, name, scope, patients, expression);
+  (6, 'smart_internal.row_patients()', NULL, 1, $$smart_internal.row_patients(resource, 'Observation', id, 'subject', 'R4', NULL, smart.fhir_revision()) IS NULL$$),
+  (7, 'smart_internal.row_patient()', NULL, 1, $$smart_internal.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, smart.fhir_revision()) IS NULL$$),
+  (8, 'smart_internal.row_is_regular()', NULL, 1, $$NOT smart_internal.row_is_regular(NULL::text[], resource, 'Observation', id, OPTIONS)$$),
+  (9, 'smart_internal.row_check(), one patient', 'patient/*.rs', 1, $$smart_internal.row_check('SELECT'CALL$$),
+  (10, 'smart_internal.row_check(), laboratory', 'patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory', 1, $$smart_internal.row_check('SELECT'CALL$$),
+  (11, 'smart_internal.row_check(), backend', 'system/*.rs', 1, $$smart_internal.row_check('SELECT'CALL$$),
+  (12, 'smart_internal.row_check(), 2,000 patients', 'patient/*.rs', 2000, $$smart_internal.row_check('SELECT'CALL$$),
+  (13, 'smart_internal.row_check() of an INSERT, 2,000 patients', 'patient/*.c', 2000, $$smart_internal.row_check('INSERT CHECK'CALL$$)) c (n, name, scope, patients, expression);
 DO $do$
 DECLARE
   c record;

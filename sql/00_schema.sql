@@ -16,5 +16,10 @@ BEGIN
 END
 $$;
 
+-- smart holds what doc/reference.md documents for users; smart_internal what policies, indexes,
+-- views and triggers call at run time, and the parts of the functions in smart.
+CREATE SCHEMA smart_internal;
+COMMENT ON SCHEMA smart_internal IS 'Parts of smart_fhir that are no interface: what policies, indexes, views and triggers call.';
+
 -- Everything below is schema-qualified. Each part ends with what PUBLIC may not do.
-GRANT USAGE ON SCHEMA smart TO PUBLIC;
+GRANT USAGE ON SCHEMA smart, smart_internal TO PUBLIC;

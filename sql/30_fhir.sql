@@ -13,19 +13,19 @@ CREATE FUNCTION smart.reference_key(reference text, base_url text DEFAULT NULL) 
 COMMENT ON FUNCTION smart.reference_key(text, text) IS
 'key of a reference to a patient: Patient/1 and Patient/1/_history/2 -> 1, <base_url>/Patient/1 -> 1, another http(s) URL that ends in Patient/<id> -> the URL without its version; NULL for anything else. FHIR R4 references 2.3.0.1';
 
-CREATE FUNCTION smart.row_patients(resource jsonb, resource_type text, id text, compartment text,
+CREATE FUNCTION smart_internal.row_patients(resource jsonb, resource_type text, id text, compartment text,
 	fhir_version text, base_url text, revision integer) RETURNS text[]
 	AS 'MODULE_PATHNAME', 'smart_row_patients'
 	LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION smart.row_patients(jsonb, text, text, text, text, text, integer) IS
+COMMENT ON FUNCTION smart_internal.row_patients(jsonb, text, text, text, text, text, integer) IS
 'what protect() writes into policies and indexes: smart.patients() of a stored row, whose type and id stand in when the JSON lacks them; {} when the resource is NULL, no object, or of another type. 22023 for unknown options; 55000 when revision is not smart.fhir_revision(): run smart.protect() again';
 
-CREATE FUNCTION smart.row_patient(resource jsonb, resource_type text, id text, compartment text,
+CREATE FUNCTION smart_internal.row_patient(resource jsonb, resource_type text, id text, compartment text,
 	fhir_version text, base_url text, revision integer) RETURNS text
 	AS 'MODULE_PATHNAME', 'smart_row_patient'
 	LANGUAGE c IMMUTABLE CALLED ON NULL INPUT PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION smart.row_patient(jsonb, text, text, text, text, text, integer) IS
-'what protect() writes into policies and indexes: the key of smart.row_patients() when there is exactly one, * when there are several, else NULL. Errors as there';
+COMMENT ON FUNCTION smart_internal.row_patient(jsonb, text, text, text, text, text, integer) IS
+'what protect() writes into policies and indexes: the key of smart_internal.row_patients() when there is exactly one, * when there are several, else NULL. Errors as there';
 
 CREATE FUNCTION smart.resource_json(resource text) RETURNS jsonb
 	AS 'MODULE_PATHNAME', 'smart_resource_json'

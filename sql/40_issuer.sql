@@ -45,24 +45,24 @@ SELECT pg_catalog.pg_extension_config_dump('smart.issuer', '');
 COMMENT ON TABLE smart.issuer IS
   'Token issuers that this database trusts; written by smart.add_issuer(), smart.set_jwks() and smart.drop_issuer(). NULL means the default. Plain DML works too: every backend sees a change at its next statement.';
 
-CREATE FUNCTION smart.issuer_changed() RETURNS trigger
+CREATE FUNCTION smart_internal.issuer_changed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_issuer_changed';
-REVOKE ALL ON FUNCTION smart.issuer_changed() FROM PUBLIC;
-COMMENT ON FUNCTION smart.issuer_changed() IS
+REVOKE ALL ON FUNCTION smart_internal.issuer_changed() FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.issuer_changed() IS
   'Trigger of smart.issuer: makes every backend, on replicas too, read the table again.';
 
 CREATE TRIGGER issuer_changed AFTER INSERT OR UPDATE OR DELETE ON smart.issuer
-  FOR EACH ROW EXECUTE FUNCTION smart.issuer_changed();
+  FOR EACH ROW EXECUTE FUNCTION smart_internal.issuer_changed();
 CREATE TRIGGER issuer_truncated AFTER TRUNCATE ON smart.issuer
-  FOR EACH STATEMENT EXECUTE FUNCTION smart.issuer_changed();
+  FOR EACH STATEMENT EXECUTE FUNCTION smart_internal.issuer_changed();
 -- also for changes that logical replication applies; it fires row triggers only
 ALTER TABLE smart.issuer ENABLE ALWAYS TRIGGER issuer_changed;
 ALTER TABLE smart.issuer ENABLE ALWAYS TRIGGER issuer_truncated;
 
-CREATE FUNCTION smart.check_issuer(jwks jsonb, algorithms text[], claim_map jsonb) RETURNS void
+CREATE FUNCTION smart_internal.check_issuer(jwks jsonb, algorithms text[], claim_map jsonb) RETURNS void
   LANGUAGE c IMMUTABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_check_issuer';
-REVOKE ALL ON FUNCTION smart.check_issuer(jsonb, text[], jsonb) FROM PUBLIC;
-COMMENT ON FUNCTION smart.check_issuer(jsonb, text[], jsonb) IS
+REVOKE ALL ON FUNCTION smart_internal.check_issuer(jsonb, text[], jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.check_issuer(jsonb, text[], jsonb) IS
   'Refuses (22023) a key set without a usable public key (RFC 7517; private and symmetric keys are refused), an unknown algorithm (RFC 7518, RFC 8037), a claim_map of another shape.';
 
 CREATE FUNCTION smart.add_issuer(
@@ -76,7 +76,7 @@ CREATE FUNCTION smart.add_issuer(
 RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  chosen smart.issuer_preset;
+  chosen smart_internal.issuer_preset;
   bad text;
   fn record;
 BEGIN
@@ -105,12 +105,12 @@ BEGIN
       SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
   IF preset IS NOT NULL THEN
-    chosen := smart.issuer_preset(preset);
+    chosen := smart_internal.issuer_preset(preset);
     IF chosen.name IS NULL THEN
       RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
         MESSAGE = 'invalid value for parameter "preset"',
         DETAIL = 'There is no preset of this name.',
-        HINT = 'Known presets: ' || smart.issuer_preset_names() || '.',
+        HINT = 'Known presets: ' || smart_internal.issuer_preset_names() || '.',
         SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
     END IF;
     algorithms := coalesce(algorithms, chosen.algorithms);
@@ -133,7 +133,7 @@ BEGIN
       HINT = 'Pass the FHIR base URL as audience.',
       SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
-  PERFORM smart.check_issuer(jwks, algorithms, claim_map);
+  PERFORM smart_internal.check_issuer(jwks, algorithms, claim_map);
   FOR fn IN
     SELECT f.proc, f.what, x.prorettype, x.proargtypes[0] AS argtype, x.pronargs, x.proretset, f.argtype AS wanted
     FROM (VALUES (patient_aliases, 'patient_aliases', 'text'::regtype),
@@ -151,7 +151,7 @@ BEGIN
   INSERT INTO smart.issuer AS i VALUES (
     issuer, jwks, audience, preset, algorithms, leeway, max_token_age, token_types, required_claims,
     client_ids, base_urls, claim_map, max_patients, patient_from_fhir_user,
-    smart.regprocedure_text(patient_aliases), smart.regprocedure_text(user_patients), user_sees_all,
+    smart_internal.regprocedure_text(patient_aliases), smart_internal.regprocedure_text(user_patients), user_sees_all,
     staff_types, patient_references, levels)
   ON CONFLICT ON CONSTRAINT issuer_pkey DO UPDATE SET
     jwks = EXCLUDED.jwks, audience = EXCLUDED.audience, preset = EXCLUDED.preset,
@@ -165,10 +165,10 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION smart.regprocedure_text(procedure regprocedure) RETURNS text
+CREATE FUNCTION smart_internal.regprocedure_text(procedure regprocedure) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = '' AS 'SELECT procedure::pg_catalog.text';
-REVOKE ALL ON FUNCTION smart.regprocedure_text(regprocedure) FROM PUBLIC;
-COMMENT ON FUNCTION smart.regprocedure_text(regprocedure) IS
+REVOKE ALL ON FUNCTION smart_internal.regprocedure_text(regprocedure) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.regprocedure_text(regprocedure) IS
   'The function with its schema and argument types, whatever the search_path of the caller.';
 
 CREATE FUNCTION smart.set_jwks(issuer text, jwks jsonb) RETURNS void
@@ -179,7 +179,7 @@ BEGIN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
       MESSAGE = 'invalid value for parameter "jwks"', SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
-  PERFORM smart.check_issuer($2, i.algorithms, NULL) FROM smart.issuer i WHERE i.issuer = $1;
+  PERFORM smart_internal.check_issuer($2, i.algorithms, NULL) FROM smart.issuer i WHERE i.issuer = $1;
   UPDATE smart.issuer i SET jwks = $2 WHERE i.issuer = $1;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',

@@ -1,11 +1,11 @@
 /* Search conditions that keep their index under a policy. */
 
-CREATE FUNCTION smart.jsonb_contains(jsonb, jsonb) RETURNS boolean
+CREATE FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) RETURNS boolean
   LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_jsonb_contains';
-COMMENT ON FUNCTION smart.jsonb_contains(jsonb, jsonb) IS 'Implementation of OPERATOR(smart.@>>).';
+COMMENT ON FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) IS 'Implementation of OPERATOR(smart.@>>).';
 
 CREATE OPERATOR smart.@>> (
-  LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = smart.jsonb_contains, RESTRICT = matchingsel, JOIN = matchingjoinsel);
+  LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = smart_internal.jsonb_contains, RESTRICT = matchingsel, JOIN = matchingjoinsel);
 COMMENT ON OPERATOR smart.@>> (jsonb, jsonb) IS
   'Does the left value contain the right one? The same as @>, but LEAKPROOF, so that it can use an index under row-level security.';
 

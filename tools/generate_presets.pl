@@ -41,13 +41,13 @@ my $rows = join ",\n", @rows;
 my $sql = <<"SQL";
 /* Token shapes of well-known servers: what add_issuer(preset => ...) fills in. Made by tools/generate_presets.pl. */
 
-CREATE TYPE smart.issuer_preset AS (
+CREATE TYPE smart_internal.issuer_preset AS (
   name text, algorithms text[], leeway interval, max_token_age interval, token_types text[],
   required_claims text[], claim_map jsonb, max_patients int, patient_from_fhir_user boolean,
   user_sees_all boolean, staff_types text[], patient_references boolean, levels text[]);
-COMMENT ON TYPE smart.issuer_preset IS 'Defaults of one preset of smart.add_issuer(); NULL: the general default.';
+COMMENT ON TYPE smart_internal.issuer_preset IS 'Defaults of one preset of smart.add_issuer(); NULL: the general default.';
 
-CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
+CREATE FUNCTION smart_internal.issuer_presets() RETURNS SETOF smart_internal.issuer_preset
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp ROWS $n AS \$\$
   SELECT name, NULL::text[], NULL::interval, NULL::interval, token_types, required_claims, claim_map,
          NULL::int, from_user, NULL::boolean, NULL::text[], patient_references, NULL::text[]
@@ -55,19 +55,19 @@ CREATE FUNCTION smart.issuer_presets() RETURNS SETOF smart.issuer_preset
 $rows
   ) p (name, token_types, required_claims, claim_map, from_user, patient_references)
 \$\$;
-COMMENT ON FUNCTION smart.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision $source->{revision}.';
+COMMENT ON FUNCTION smart_internal.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision $source->{revision}.';
 
-CREATE FUNCTION smart.issuer_preset(name text) RETURNS smart.issuer_preset
+CREATE FUNCTION smart_internal.issuer_preset(name text) RETURNS smart_internal.issuer_preset
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS
-  \$\$ SELECT p FROM smart.issuer_presets() p WHERE p.name = \$1 \$\$;
-COMMENT ON FUNCTION smart.issuer_preset(text) IS 'One preset of smart.add_issuer(), NULL when there is none of this name.';
+  \$\$ SELECT p FROM smart_internal.issuer_presets() p WHERE p.name = \$1 \$\$;
+COMMENT ON FUNCTION smart_internal.issuer_preset(text) IS 'One preset of smart.add_issuer(), NULL when there is none of this name.';
 
-CREATE FUNCTION smart.issuer_preset_names() RETURNS text
+CREATE FUNCTION smart_internal.issuer_preset_names() RETURNS text
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS
-  \$\$ SELECT string_agg(p.name, ', ' ORDER BY p.name) FROM smart.issuer_presets() p \$\$;
-COMMENT ON FUNCTION smart.issuer_preset_names() IS 'Names of the presets, for error hints.';
+  \$\$ SELECT string_agg(p.name, ', ' ORDER BY p.name) FROM smart_internal.issuer_presets() p \$\$;
+COMMENT ON FUNCTION smart_internal.issuer_preset_names() IS 'Names of the presets, for error hints.';
 
-REVOKE ALL ON FUNCTION smart.issuer_presets(), smart.issuer_preset(text), smart.issuer_preset_names() FROM PUBLIC;
+REVOKE ALL ON FUNCTION smart_internal.issuer_presets(), smart_internal.issuer_preset(text), smart_internal.issuer_preset_names() FROM PUBLIC;
 SQL
 open my $file, '>', $out or die "$out: $!\n";
 print {$file} $sql;

@@ -24,7 +24,7 @@ BEGIN
     JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
     WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p')
   LOOP
-    CONTINUE WHEN t.type IS NULL OR NOT smart.is_fhir_type(t.type, 'R4');
+    CONTINUE WHEN t.type IS NULL OR NOT smart_internal.is_fhir_type(t.type, 'R4');
     PERFORM smart.protect(t.main, t.type);
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON %s TO fhir_run', t.main);
     IF t.history IS NOT NULL THEN

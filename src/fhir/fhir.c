@@ -175,7 +175,7 @@ row_keys(FunctionCallInfo fcinfo, FhirKeys *keys)
 }
 
 /*
- * smart.row_patients(resource jsonb, resource_type text, id text, compartment text,
+ * smart_internal.row_patients(resource jsonb, resource_type text, id text, compartment text,
  *					  fhir_version text, base_url text, revision int) -> text[]
  */
 Datum
@@ -191,7 +191,7 @@ smart_row_patients(PG_FUNCTION_ARGS)
 }
 
 /*
- * smart.row_patient(...) -> text: the only key; NULL when there is none, "*", which is no key,
+ * smart_internal.row_patient(...) -> text: the only key; NULL when there is none, "*", which is no key,
  * when there are several
  */
 Datum

@@ -85,7 +85,7 @@ typedef struct FhirKeys
  * with fhir_keys_init(); its array is freed by fhir_keys_reset(). */
 extern void fhir_keys_init(FhirKeys *keys);
 extern void fhir_keys_reset(FhirKeys *keys);
-/* In place of a key, by smart.row_patient(): a record about several patients. */
+/* In place of a key, by smart_internal.row_patient(): a record about several patients. */
 #define FHIR_SEVERAL_PATIENTS "*"
 
 extern void fhir_patients(const FhirResource *res, FhirReading reading, FhirKeys *keys);

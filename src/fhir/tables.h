@@ -12,7 +12,7 @@
 
 /*
  * Raise this by one, and run tools/generate_fhir_tables.pl, when a change of the tables or
- * of the code that walks them changes any answer of smart.patients() or smart.row_patients():
+ * of the code that walks them changes any answer of smart.patients() or smart_internal.row_patients():
  * policies and index expressions hold the number (design.md, decision 4).
  */
 #define FHIR_TABLES_REVISION 1

@@ -1,8 +1,8 @@
 /*
  * src/policy/among.c
- *		smart.among_patients(): is a row's one key among the several patients of the session?
+ *		smart_internal.among_patients(): is a row's one key among the several patients of the session?
  *
- * What key = ANY (smart.patient_keys(..)) says, and as an index condition it is just that. As a filter
+ * What key = ANY (smart_internal.patient_keys(..)) says, and as an index condition it is just that. As a filter
  * it looks the key up in a sorted list instead of comparing it with each patient: PostgreSQL
  * hashes an array only when it is a constant, and a constant would be of one session. Checks
  * itself as the other functions of src/policy/patient.c do.
@@ -32,7 +32,7 @@
 PG_FUNCTION_INFO_V1(smart_among_patients);
 PG_FUNCTION_INFO_V1(smart_among_patients_support);
 
-/* Arguments of smart.among_patients(). */
+/* Arguments of smart_internal.among_patients(). */
 enum
 {
 	AMONG_KEY,
@@ -137,7 +137,7 @@ smart_among_patients(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(bsearch(&key, state->sorted, state->n, sizeof(FhirText), compare_texts) != NULL);
 }
 
-/* key = ANY (smart.patient_keys(..)), or NULL. */
+/* key = ANY (smart_internal.patient_keys(..)), or NULL. */
 static Expr *
 as_any(Oid funcid, List *args)
 {

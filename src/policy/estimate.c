@@ -1,6 +1,6 @@
 /*
  * src/policy/estimate.c
- *		Planner support of smart.row_check(): how many rows it lets pass.
+ *		Planner support of smart_internal.row_check(): how many rows it lets pass.
  *
  * Where it only stands in for a bare comparison or for nothing, because of irregular rows, it
  * lets pass what that would: of the rows beside it, all. Scopes with search parameters leave a

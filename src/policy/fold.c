@@ -1,14 +1,14 @@
 /*
  * src/policy/fold.c
- *		Planner support of smart.row_policy(): the policy as what the session needs of it.
+ *		Planner support of smart_internal.row_policy(): the policy as what the session needs of it.
  *
  * A call of row_policy() is replaced, at plan time, by one of these forms (src/policy/plans.h):
  *
- *	ONE				key = smart.patient_key(..)			keys && smart.patient_keys(..)
- *	SEVERAL			key = ANY (smart.patient_keys(..))	keys && smart.patient_keys(..)
- *	DOZENS, MANY	smart.among_patients(key, ..)		keys && smart.patient_keys(..)
- *	ONE_WITHIN		key = smart.session_patient() AND row_check(..)		and likewise
- *	SEVERAL_WITHIN	key = ANY (smart.session_patients()) AND row_check(..)
+ *	ONE				key = smart.patient_key(..)			keys && smart_internal.patient_keys(..)
+ *	SEVERAL			key = ANY (smart_internal.patient_keys(..))	keys && smart_internal.patient_keys(..)
+ *	DOZENS, MANY	smart_internal.among_patients(key, ..)		keys && smart_internal.patient_keys(..)
+ *	ONE_WITHIN		key = smart_internal.session_patient() AND row_check(..)		and likewise
+ *	SEVERAL_WITHIN	key = ANY (smart_internal.session_patients()) AND row_check(..)
  *	ALL				TRUE
  *	BY_ROW			row_check(..)
  *
@@ -87,14 +87,14 @@ typedef struct Keys
 	bool exact;	  /* bytes are compared: a deterministic collation */
 	bool stored;  /* by the table, else computed from the resource */
 	bool spelled; /* array, or all regular rows spell their key in the same way */
-	bool known;	  /* stored, or as smart.row_patients() and row_patient() find them in the row */
+	bool known;	  /* stored, or as smart_internal.row_patients() and row_patient() find them in the row */
 	const char *session_patient;
 	const char *session_patients;
 	const char *patient_key;
 	const char *patient_keys;
 } Keys;
 
-/* smart.row_patients() or row_patient() of the same row that the policy is asked about? */
+/* smart_internal.row_patients() or row_patient() of the same row that the policy is asked about? */
 static bool
 is_computed(FuncExpr *call, FuncExpr *keys)
 {
@@ -261,7 +261,7 @@ compare_checked(FuncExpr *call, const Keys *keys, PolicyForm form)
 	args = list_make3(copyObject(list_nth(call->args, POLICY_COMMAND)),
 					  copyObject(resource_type),
 					  copyObject(list_nth(call->args, POLICY_OPTIONS)));
-	/* an index sees key = ANY (smart.patient_keys(..)) in it */
+	/* an index sees key = ANY (smart_internal.patient_keys(..)) in it */
 	if (many)
 		return (Expr *) makeFuncExpr(function,
 									 BOOLOID,

@@ -247,7 +247,7 @@ trigger_data(FunctionCallInfo fcinfo, bool before)
 }
 
 /*
- * smart.keep_followed(): before a row is written, its patient. Arguments of the trigger: pairs of a
+ * smart_internal.keep_followed(): before a row is written, its patient. Arguments of the trigger: pairs of a
  * resource type, or * for a table of many, and the table that holds it.
  */
 Datum
@@ -279,7 +279,7 @@ smart_keep_followed(PG_FUNCTION_ARGS)
 	values[2] = ObjectIdGetDatum(RelationGetRelid(rel));
 	before = become_owner(rel->rd_rel->relowner);
 	if (SPI_execute_with_args(
-			"SELECT smart.followed_patient($1, $2, $3)", 3, types, values, NULL, false, 1) !=
+			"SELECT smart_internal.followed_patient($1, $2, $3)", 3, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not look up what a row follows");
@@ -353,7 +353,7 @@ same(const char *a, const char *b)
 }
 
 /*
- * smart.touch_followers(): after a record that others may name was written, these are looked at
+ * smart_internal.touch_followers(): after a record that others may name was written, these are looked at
  * again. Arguments of the trigger: the tables that follow.
  */
 Datum
@@ -393,7 +393,7 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 	values[2] = ObjectIdGetDatum(RelationGetRelid(data->tg_relation));
 	before = become_owner(data->tg_relation->rd_rel->relowner);
 	if (SPI_execute_with_args(
-			"SELECT smart.follow_again($1, $2, $3)", 3, types, values, NULL, false, 1) !=
+			"SELECT smart_internal.follow_again($1, $2, $3)", 3, types, values, NULL, false, 1) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "could not touch what follows a row");
 	leave_owner(before);
@@ -412,7 +412,7 @@ smart_refresh_followed(PG_FUNCTION_ARGS)
 	bool isnull;
 
 	before = become_owner(owner_checked(relid));
-	if (SPI_execute_with_args("SELECT smart.follow_all($1)", 1, types, values, NULL, false, 1) !=
+	if (SPI_execute_with_args("SELECT smart_internal.follow_all($1)", 1, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not refresh what a table follows");

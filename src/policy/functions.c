@@ -43,7 +43,7 @@ smart_policy_info(PG_FUNCTION_ARGS)
 	FuncExpr *call = rel ? policy_call_stored(relid) : NULL;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "smart.policy_info() has an unexpected result type");
+		elog(ERROR, "smart_internal.policy_info() has an unexpected result type");
 	if (call != NULL)
 	{
 		static const int args[] = {POLICY_RESOURCE, POLICY_PATIENTS, POLICY_TYPE, POLICY_ID};

@@ -1,6 +1,6 @@
 /*
  * src/policy/order.c
- *		smart.index_orders_by(): is the second column of an index the order that protect() was told?
+ *		smart_internal.index_orders_by(): is the second column of an index the order that protect() was told?
  *
  * Compares expressions, not their texts, which are spelled in many ways.
  */

@@ -58,7 +58,7 @@ owner_checked(Oid relid)
 }
 
 /*
- * smart.spells_references(relation regclass, keys text) -> boolean: of one stored key; NULL when
+ * smart_internal.spells_references(relation regclass, keys text) -> boolean: of one stored key; NULL when
  * there is none
  */
 Datum
@@ -72,7 +72,7 @@ smart_spells_references(PG_FUNCTION_ARGS)
 	bool isnull;
 
 	if (SPI_execute_with_args(
-			"SELECT smart.look_at_keys($1, $2)", 2, types, values, NULL, false, 1) !=
+			"SELECT smart_internal.look_at_keys($1, $2)", 2, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not look at the keys of a table");

@@ -2,8 +2,8 @@
  * src/policy/patient.c
  *		The session's patients as values that folded policies compare keys with.
  *
- * Two sorts. smart.session_patients() and its like give whoever the session reaches; they stand
- * beside smart.row_check(), which decides. smart.patient_key() and its like stand alone, so they
+ * Two sorts. smart_internal.session_patients() and its like give whoever the session reaches; they stand
+ * beside smart_internal.row_check(), which decides. smart.patient_key() and its like stand alone, so they
  * check themselves: they are NULL unless the decision for that command and table is, at this
  * moment, "these patients' rows, all of them, and nothing else", under the session that the
  * statement started with. A plan that outlived its session so shows too little, never too much.

@@ -33,7 +33,7 @@ policy_form_is_whole(PolicyForm form)
 	return form >= POLICY_ONE && form <= POLICY_MANY;
 }
 
-/* A call of smart.row_policy() apart from its row; 0 is none. Never used for another call. */
+/* A call of smart_internal.row_policy() apart from its row; 0 is none. Never used for another call. */
 typedef uint32 PolicyCall;
 
 /*

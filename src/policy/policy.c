@@ -1,6 +1,6 @@
 /*
  * src/policy/policy.c
- *		smart.row_policy(): the function that every policy calls.
+ *		smart_internal.row_policy(): the function that every policy calls.
  *
  * It asks the session and the decision, once a row. Per statement it keeps the table's
  * options and what the session was when the statement began: a login inside a running
@@ -11,6 +11,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
@@ -148,11 +149,15 @@ policy_keys_are_references(Jsonb *options)
 Oid
 policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes)
 {
+	/* documented, since plans show it; all else that a folded policy calls is internal */
+	bool is_public = strcmp(name, "patient_key") == 0;
+
 	return GetSysCacheOid3(PROCNAMEARGSNSP,
 						   Anum_pg_proc_oid,
 						   CStringGetDatum(name),
 						   PointerGetDatum(buildoidvector(argtypes, nargs)),
-						   ObjectIdGetDatum(get_func_namespace(function)));
+						   ObjectIdGetDatum(is_public ? get_namespace_oid("smart", false)
+													  : get_func_namespace(function)));
 }
 
 void
@@ -272,7 +277,7 @@ key_element_type(Oid type)
 	}
 }
 
-/* What smart.row_patient() gives for a record about several patients. */
+/* What smart_internal.row_patient() gives for a record about several patients. */
 static bool
 is_several(Datum value, Oid type)
 {
@@ -403,7 +408,7 @@ policy_state(FunctionCallInfo fcinfo)
 	if (PG_ARGISNULL(POLICY_COMMAND) || PG_ARGISNULL(POLICY_OPTIONS))
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				errmsg("command and options of smart.row_policy() must not be null"));
+				errmsg("command and options of smart_internal.row_policy() must not be null"));
 	command = text_to_cstring(PG_GETARG_TEXT_PP(POLICY_COMMAND));
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 	state = palloc0(sizeof(PolicyState));
@@ -476,7 +481,7 @@ smart_row_policy(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(allowed);
 }
 
-/* The node as a call of smart.row_policy(), or NULL. */
+/* The node as a call of smart_internal.row_policy(), or NULL. */
 static FuncExpr *
 as_policy_call(Node *node)
 {
@@ -489,7 +494,7 @@ as_policy_call(Node *node)
 	name = get_func_name(call->funcid);
 	schema = get_namespace_name(get_func_namespace(call->funcid));
 	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL &&
-		strcmp(schema, "smart") == 0)
+		strcmp(schema, "smart_internal") == 0)
 		return call;
 	return NULL;
 }

@@ -16,7 +16,7 @@
 /* pg_operator.dat: uuid = uuid has no symbol of its own in all versions. */
 #define UUID_EQUAL_OPERATOR 2972
 
-/* Arguments of smart.row_policy(). */
+/* Arguments of smart_internal.row_policy(). */
 enum
 {
 	POLICY_COMMAND,
@@ -29,17 +29,17 @@ enum
 };
 
 /*
- * The call of smart.row_policy() in the SELECT policy of a relation, or NULL when it is not
+ * The call of smart_internal.row_policy() in the SELECT policy of a relation, or NULL when it is not
  * protected. Points into the relcache: copy it, or keep the relation open.
  */
 extern FuncExpr *policy_call_of(Relation rel);
 
 /* The same from the catalog, also while row-level security is switched off on the table. */
 extern FuncExpr *policy_call_stored(Oid relid);
-/* A copy of a call of smart.row_policy() that is not folded: of row_check(); NULL without one. */
+/* A copy of a call of smart_internal.row_policy() that is not folded: of row_check(); NULL without one. */
 extern FuncExpr *policy_as_row_check(FuncExpr *call);
 /*
- * Make every call of smart.row_policy() in an expression one of smart.row_check(): it is asked
+ * Make every call of smart_internal.row_policy() in an expression one of smart_internal.row_check(): it is asked
  * about rows that are not in the table yet. In place; were there any?
  */
 extern bool policy_ask_by_row(Node *expression);

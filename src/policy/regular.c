@@ -2,7 +2,7 @@
  * src/policy/regular.c
  *		Finding a table's index of irregular rows, and asking whether it is empty.
  *
- * smart.protect() makes a partial index of the rows for which smart.row_is_regular() is false:
+ * smart.protect() makes a partial index of the rows for which smart_internal.row_is_regular() is false:
  * no resource, of another type than the table's, a key in another form than the others. An index
  * is maintained whatever else is switched off, so while it is a btree of nothing but its
  * metapage, every row that any snapshot can see is regular. (Rows that an older snapshot alone
@@ -43,7 +43,7 @@ PG_FUNCTION_INFO_V1(smart_irregular_index);
 PG_FUNCTION_INFO_V1(smart_rows_are_regular);
 PG_FUNCTION_INFO_V1(smart_policy_is_immutable);
 
-/* Arguments of smart.row_is_regular(): those of smart.row_policy() without the command. */
+/* Arguments of smart_internal.row_is_regular(): those of smart_internal.row_policy() without the command. */
 #define REGULAR_N_ARGS (POLICY_N_ARGS - 1)
 
 /* The only relation whose columns the call reads, or 0. */

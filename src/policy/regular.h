@@ -11,7 +11,7 @@
 #include "compat.h"
 
 /*
- * Are all rows that a call of smart.row_policy() will be asked about regular, as far as
+ * Are all rows that a call of smart_internal.row_policy() will be asked about regular, as far as
  * their table's index of irregular rows tells? *indexes: OIDs of the indexes that say so, to
  * be asked again when the plan starts.
  */

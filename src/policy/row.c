@@ -1,6 +1,6 @@
 /*
  * src/policy/row.c
- *		smart.row_is_regular(): may a folded policy rely on this row?
+ *		smart_internal.row_is_regular(): may a folded policy rely on this row?
  *
  * True of a row that the decision takes for a resource of its table, and whose key, where the
  * table has one key a row, is all that the decision asks of it: at most one patient, spelled
@@ -19,7 +19,7 @@
 
 PG_FUNCTION_INFO_V1(smart_row_is_regular);
 
-/* smart.row_policy()'s without the command. */
+/* smart_internal.row_policy()'s without the command. */
 enum
 {
 	REGULAR_PATIENTS,

@@ -395,7 +395,7 @@ issuer_lookup(const char *name)
 }
 
 /*
- * smart.check_issuer(jwks, algorithms, claim_map): what plain SQL cannot check of a row.
+ * smart_internal.check_issuer(jwks, algorithms, claim_map): what plain SQL cannot check of a row.
  */
 PG_FUNCTION_INFO_V1(smart_check_issuer);
 

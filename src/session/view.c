@@ -78,7 +78,7 @@ smart_session_row(PG_FUNCTION_ARGS)
 		PG_RETURN_NULL();
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
-		elog(ERROR, "smart.session_row() has an unexpected result type");
+		elog(ERROR, "smart_internal.session_row() has an unexpected result type");
 #define PUT_TEXT(offset)                                                                           \
 	do                                                                                             \
 	{                                                                                              \

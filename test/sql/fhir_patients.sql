@@ -79,7 +79,7 @@ SELECT smart.patients('{}', 'full', 'R6');
 
 -- Immutable and safe in parallel: an index can hold the keys.
 SELECT p.proname, p.provolatile, p.proparallel, p.proisstrict FROM pg_proc p
-WHERE pronamespace = 'smart'::regnamespace AND proname IN ('patients', 'reference_key', 'row_patients', 'row_patient', 'resource_json')
+WHERE pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND proname IN ('patients', 'reference_key', 'row_patients', 'row_patient', 'resource_json')
 ORDER BY proname;
 
 -- Members are found whatever else is in the object: up to 80 others, whose names are shorter, as

@@ -16,35 +16,35 @@ CREATE VIEW args AS SELECT * FROM (VALUES
 	(13, NULL, 'Patient', '1'),
 	(14, '[]', 'Patient', '1'),
 	(15, '"x"', 'Patient', '1')) t(n, resource, type, id);
-SELECT n, smart.row_patients(resource::jsonb, type, id, 'subject', 'R4', NULL, smart.fhir_revision()),
-	smart.row_patient(resource::jsonb, type, id, 'subject', 'R4', NULL, smart.fhir_revision())
+SELECT n, smart_internal.row_patients(resource::jsonb, type, id, 'subject', 'R4', NULL, smart.fhir_revision()),
+	smart_internal.row_patient(resource::jsonb, type, id, 'subject', 'R4', NULL, smart.fhir_revision())
 FROM args ORDER BY n;
 DROP VIEW args;
 
 -- The readings, versions and base are those of smart.patients().
-SELECT smart.row_patients('{"subject":{"reference":"http://a.org/Patient/1"},"performer":[{"reference":"Patient/2"}]}', 'Observation', 'o', 'full', 'R5', 'http://a.org/', smart.fhir_revision());
-SELECT smart.row_patient('{"for":{"reference":"Patient/1"}}', 'Task', 't', NULL, 'R5', NULL, smart.fhir_revision());
+SELECT smart_internal.row_patients('{"subject":{"reference":"http://a.org/Patient/1"},"performer":[{"reference":"Patient/2"}]}', 'Observation', 'o', 'full', 'R5', 'http://a.org/', smart.fhir_revision());
+SELECT smart_internal.row_patient('{"for":{"reference":"Patient/1"}}', 'Task', 't', NULL, 'R5', NULL, smart.fhir_revision());
 
 -- Another revision is an error, and so is none, whatever the row.
 \set VERBOSITY terse
-SELECT smart.row_patients('{}', 'Patient', '1', 'subject', 'R4', NULL, smart.fhir_revision() + 1);
+SELECT smart_internal.row_patients('{}', 'Patient', '1', 'subject', 'R4', NULL, smart.fhir_revision() + 1);
 \echo :LAST_ERROR_SQLSTATE
-SELECT smart.row_patient(NULL, 'Patient', '1', 'subject', 'R4', NULL, NULL);
+SELECT smart_internal.row_patient(NULL, 'Patient', '1', 'subject', 'R4', NULL, NULL);
 \echo :LAST_ERROR_SQLSTATE
-SELECT smart.row_patients('{}', 'Patient', '1', 'x', 'R4', NULL, smart.fhir_revision());
+SELECT smart_internal.row_patients('{}', 'Patient', '1', 'x', 'R4', NULL, smart.fhir_revision());
 \echo :LAST_ERROR_SQLSTATE
-SELECT smart.row_patients('{}', 'Patient', '1', 'full', 'x', NULL, smart.fhir_revision());
+SELECT smart_internal.row_patients('{}', 'Patient', '1', 'full', 'x', NULL, smart.fhir_revision());
 \echo :LAST_ERROR_SQLSTATE
 \set VERBOSITY default
 
 -- An index on the keys is used and agrees with a scan.
 CREATE TABLE row_test (id text PRIMARY KEY, resource jsonb);
 INSERT INTO row_test SELECT i, jsonb_build_object('subject', jsonb_build_object('reference', 'Patient/' || i % 100)) FROM generate_series(1, 1000) i;
-CREATE INDEX ON row_test (smart.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1));
+CREATE INDEX ON row_test (smart_internal.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1));
 ANALYZE row_test;
 SET enable_seqscan = off;
-EXPLAIN (COSTS OFF) SELECT id FROM row_test WHERE smart.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1) = '7';
-SELECT count(*) FROM row_test WHERE smart.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1) = '7';
+EXPLAIN (COSTS OFF) SELECT id FROM row_test WHERE smart_internal.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1) = '7';
+SELECT count(*) FROM row_test WHERE smart_internal.row_patient(resource, 'Observation', id, 'subject', 'R4', NULL, 1) = '7';
 RESET enable_seqscan;
 DROP TABLE row_test;
 

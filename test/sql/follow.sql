@@ -151,16 +151,16 @@ SELECT (SELECT array_agg(id ORDER BY id) FROM follow_test.binary) AS binaries, (
 
 -- Nobody learns whose a record is: what looks it up sees what its caller sees, and the triggers are no functions.
 SELECT public.follow_who('patient/*.rs', 'p1');
-SELECT smart.target_patients('follow_test.observation', 'Observation', 'o3') AS of_another, smart.followed_patient('{Observation/o3}', '{Observation,follow_test.observation}') AS through_it;
-SELECT smart.keep_followed();
+SELECT smart_internal.target_patients('follow_test.observation', 'Observation', 'o3') AS of_another, smart_internal.followed_patient('{Observation/o3}', '{Observation,follow_test.observation}') AS through_it;
+SELECT smart_internal.keep_followed();
 SELECT smart.refresh_followed('follow_test.provenance');
 -- ... nor by triggers on a table of one's own: they look up as its owner
 CREATE TEMPORARY TABLE mine (id text, resource jsonb, smart_patient text);
-CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart.keep_followed('Observation', 'follow_test.observation');
+CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed('Observation', 'follow_test.observation');
 INSERT INTO mine VALUES ('x', follow_test.provenance('x', 'Observation/o3'));
 SELECT smart.protect('mine', 'Provenance', follow => 'target');
 DROP TRIGGER look ON mine;
-CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart.keep_followed('Observation', 'follow_test.observation');
+CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed('Observation', 'follow_test.observation');
 SELECT public.follow_who('system/Provenance.cruds');
 INSERT INTO mine VALUES ('x', follow_test.provenance('x', 'Observation/o3'));
 SELECT smart_patient IS NULL AS not_found FROM mine;

@@ -39,7 +39,7 @@ DECLARE line text;
 BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     IF line ~ 'Scan|Index Cond' THEN
-      RETURN NEXT regexp_replace(regexp_replace(regexp_replace(btrim(line), 'smart.(row_patients?)\(.*?, 1\)', '\1(..)'),
+      RETURN NEXT regexp_replace(regexp_replace(regexp_replace(replace(btrim(line), 'smart_internal.', 'smart.'), 'smart.(row_patients?)\(.*?, 1\)', '\1(..)'),
         '(smart.patient_\w+)\(''.*?::jsonb\)', '\1(..)'), '::text', '', 'g');
     END IF;
   END LOOP;
@@ -129,7 +129,7 @@ RESET ROLE;
 
 -- What a policy's function is given by hand changes nothing: it asks the session.
 SELECT smart.logout();
-SELECT smart.row_policy('SELECT', '{p1}'::text[], '{"resourceType": "Observation", "subject": {"reference": "Patient/p1"}}', 'Observation', '1',
+SELECT smart_internal.row_policy('SELECT', '{p1}'::text[], '{"resourceType": "Observation", "subject": {"reference": "Patient/p1"}}', 'Observation', '1',
   '{"compartment": "subject", "fhir_version": "R4", "patients": false, "shared": false, "revision": 1}');
 
 SELECT smart.drop_issuer('https://plan.example.org');

@@ -38,7 +38,7 @@ DECLARE line text;
 BEGIN
   FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP
     IF line ~ 'Scan|Cond|Filter' THEN
-      line := regexp_replace(btrim(line), 'smart\.row_patients?\(.*?, 1\)', 'keys', 'g');
+      line := regexp_replace(replace(btrim(line), 'smart_internal.', 'smart.'), 'smart\.row_patients?\(.*?, 1\)', 'keys', 'g');
       line := regexp_replace(line, 'smart\.(patient_\w+|among_patients|row_check|row_is_regular)\((\w+, )?.*?::jsonb\)', '\1(\2..)', 'g');
       RETURN NEXT regexp_replace(replace(line, 'smart.', ''), '::text', '', 'g');
     END IF;
@@ -370,7 +370,7 @@ ROLLBACK;
 -- What is called by hand gives nothing away: a value only inside a statement that was planned as protected.
 SELECT guard_test.who('patient/*.rs', 'p1');
 SELECT smart.patient_key('SELECT', 'Observation', options) IS NULL AS no_key,
-  cardinality(smart.patient_keys('SELECT', 'Observation', options)) AS keys, smart.among_patients('p1', 'SELECT', 'Observation', options) AS among
+  cardinality(smart_internal.patient_keys('SELECT', 'Observation', options)) AS keys, smart_internal.among_patients('p1', 'SELECT', 'Observation', options) AS among
 FROM smart.protected_table WHERE relation = 'guard_test.by_text'::regclass;
 
 -- Anybody may call the functions with options of his own: what is remembered of them is bounded, and plans of before stay right.

@@ -35,7 +35,7 @@ SELECT reason, unnest(names) FROM (VALUES
 -- No function beyond the list is executable by PUBLIC.
 SELECT p.oid::regprocedure AS not_for_public
 FROM pg_proc AS p
-WHERE p.pronamespace = 'smart'::regnamespace
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace)
 	AND has_function_privilege('public', p.oid, 'EXECUTE')
 	AND p.proname NOT IN (SELECT name FROM public_function)
 ORDER BY p.oid::regprocedure::text COLLATE "C";
@@ -43,44 +43,45 @@ ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- Every function on the list is.
 SELECT p.oid::regprocedure AS should_be_public
 FROM pg_proc AS p JOIN public_function AS l ON l.name = p.proname
-WHERE p.pronamespace = 'smart'::regnamespace AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- These are nobody's by default: who has them can be anyone, or reads how the issuers are set up.
 SELECT p.oid::regprocedure AS open_to_all
 FROM pg_proc AS p
-WHERE p.pronamespace = 'smart'::regnamespace
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace)
 	AND p.proname IN ('assume', 'add_issuer', 'set_jwks', 'drop_issuer', 'doctor', 'revoke_tokens', 'configure_server',
 		'register_client', 'create_signing_key', 'create_launch', 'authorize', 'token', 'introspect', 'revoke', 'burn', 'redeem')
 	AND has_function_privilege('public', p.oid, 'EXECUTE')
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
--- PUBLIC uses the schema and cannot create in it.
-SELECT has_schema_privilege('public', 'smart', 'USAGE') AS usage, has_schema_privilege('public', 'smart', 'CREATE') AS create;
+-- PUBLIC uses the schemas and cannot create in them.
+SELECT n.nspname, has_schema_privilege('public', n.oid, 'USAGE') AS usage, has_schema_privilege('public', n.oid, 'CREATE') AS create
+FROM pg_namespace AS n WHERE n.nspname IN ('smart', 'smart_internal') ORDER BY 1;
 
 -- PUBLIC has SELECT on two views, and nothing else on any relation, column by column too.
 SELECT c.oid::regclass AS relation, p.privilege
 FROM pg_class AS c CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE'), ('TRUNCATE'), ('REFERENCES'), ('TRIGGER')) AS p (privilege)
-WHERE c.relnamespace = 'smart'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 	AND (has_table_privilege('public', c.oid, p.privilege)
 		OR (p.privilege IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') AND has_any_column_privilege('public', c.oid, p.privilege)))
 ORDER BY 1, 2;
 SELECT c.oid::regclass AS sequence_for_public
 FROM pg_class AS c
-WHERE c.relnamespace = 'smart'::regnamespace AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('public', c.oid, 'USAGE,SELECT,UPDATE') END
+WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('public', c.oid, 'USAGE,SELECT,UPDATE') END
 ORDER BY 1;
 
 -- Views read with the rights of who asks.
 SELECT c.oid::regclass AS view_with_its_owners_rights
 FROM pg_class AS c
-WHERE c.relnamespace = 'smart'::regnamespace AND c.relkind = 'v'
+WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND c.relkind = 'v'
 	AND NOT coalesce(c.reloptions @> '{security_invoker=true}', false)
 ORDER BY 1;
 
 -- Whatever runs with its owner's rights, and every function in PL/pgSQL, has its own search_path, pg_temp last or not at all.
 SELECT p.oid::regprocedure AS without_search_path, p.prosecdef
 FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
-WHERE p.pronamespace = 'smart'::regnamespace AND p.prokind = 'f' AND (p.prosecdef OR l.lanname = 'plpgsql')
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND p.prokind = 'f' AND (p.prosecdef OR l.lanname = 'plpgsql')
 	AND NOT coalesce(p.proconfig && '{"search_path=pg_catalog, pg_temp","search_path=\"\""}', false)
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
@@ -99,13 +100,13 @@ ORDER BY 1, 2;
 -- A function that reads only its arguments may not be called volatile by oversight: each one that is PARALLEL UNSAFE is VOLATILE.
 SELECT p.oid::regprocedure AS unsafe_yet_not_volatile
 FROM pg_proc AS p
-WHERE p.pronamespace = 'smart'::regnamespace AND p.proparallel = 'u' AND p.provolatile <> 'v' AND p.proname <> 'expression_type'
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND p.proparallel = 'u' AND p.provolatile <> 'v' AND p.proname <> 'expression_type'
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- LEAKPROOF is for the comparisons of smart_scope alone: a leaky function of ours would be run on rows that nobody may see.
 SELECT p.oid::regprocedure AS leakproof
 FROM pg_proc AS p
-WHERE p.pronamespace = 'smart'::regnamespace AND p.proleakproof AND p.proname !~ '^smart_scope_(eq|ne|lt|le|gt|ge|cmp|hash|hash_extended)$'
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND p.proleakproof AND p.proname !~ '^smart_scope_(eq|ne|lt|le|gt|ge|cmp|hash|hash_extended)$'
 ORDER BY p.oid::regprocedure::text COLLATE "C";
 
 -- No setting can be set by an ordinary user, and the session's is not listed at all.

@@ -401,7 +401,7 @@ SELECT options ->> 'patients_form' AS filled, smart.rows_are_regular(relation) F
 RESET ROLE;
 SELECT pt.sees('pt.spelled', '1'), pg_relation_filenode('pt.spelled') = :filenode AS not_rewritten;
 SET ROLE regress_smart_app;
-SELECT smart.spells_references('pt.spelled', 'patient');
+SELECT smart_internal.spells_references('pt.spelled', 'patient');
 \echo :LAST_ERROR_SQLSTATE
 SET ROLE regress_smart_owner;
 -- what row-level security does not cover, and what would be OR-ed in

@@ -6,12 +6,12 @@ SELECT smart.add_issuer('https://review', '{"keys":[{"kty":"OKP","crv":"Ed25519"
 -- Keys of a type that is no key are an error, also when the first row's are NULL.
 BEGIN;
 SELECT smart.assume('{"scope":"patient/*.cruds","patient":"3"}', 'https://review');
-SELECT smart.row_policy('SELECT', patients, '{"resourceType":"Observation"}', 'Observation', 'a',
+SELECT smart_internal.row_policy('SELECT', patients, '{"resourceType":"Observation"}', 'Observation', 'a',
 	jsonb_build_object('patients', true, 'compartment', 'subject', 'fhir_version', 'R4', 'revision', smart.fhir_revision()))
 FROM (VALUES (NULL::bigint), (5)) v (patients);
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;
-SELECT format($$CREATE POLICY smart_select ON review_keys USING (smart.row_policy('SELECT', patients, resource, 'Observation', id, %L))$$,
+SELECT format($$CREATE POLICY smart_select ON review_keys USING (smart_internal.row_policy('SELECT', patients, resource, 'Observation', id, %L))$$,
 	jsonb_build_object('patients', true, 'compartment', 'subject', 'fhir_version', 'R4', 'revision', smart.fhir_revision())) AS policy \gset
 CREATE TABLE review_keys (id text, patients bigint, resource jsonb);
 ALTER TABLE review_keys ENABLE ROW LEVEL SECURITY;
@@ -44,7 +44,7 @@ DROP FUNCTION review_logout;
 CREATE TABLE review_keys (id text, patients text, resource jsonb);
 ALTER TABLE review_keys ENABLE ROW LEVEL SECURITY;
 CREATE POLICY smart_select ON review_keys FOR SELECT USING
-	(smart.row_policy('SELECT', patients, resource, NULL, id, '{"patients":"x","revision":"x"}'));
+	(smart_internal.row_policy('SELECT', patients, resource, NULL, id, '{"patients":"x","revision":"x"}'));
 BEGIN;
 SELECT smart.assume('{"scope":"patient/*.cruds","patient":"3"}', 'https://review');
 SELECT smart.allows('Organization', 'c');

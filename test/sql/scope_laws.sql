@@ -28,7 +28,7 @@ CREATE TEMP TABLE back (n int, s smart_scope);
 \copy (SELECT n, s FROM v) TO 'results/scope_laws.bin' (FORMAT binary)
 \copy back FROM 'results/scope_laws.bin' (FORMAT binary)
 SELECT v.n FROM v FULL JOIN back USING (n) WHERE v.s IS DISTINCT FROM back.s OR v.s::text IS DISTINCT FROM back.s::text ORDER BY 1;
-SELECT smart_scope_send('patient/A.read'::smart_scope);
+SELECT smart_internal.smart_scope_send('patient/A.read'::smart_scope);
 
 -- The definition of covers, written anew over the items: every letter of every item of b stands in an
 -- item of a of the same level, of the type or of all, whose pairs are among its own.
@@ -77,7 +77,7 @@ SELECT sa, sb, token FROM ab, unnest(ARRAY['openid', 'launch', 'launch/patient',
 
 -- Comparison is one total order by bytes; equal values hash alike.
 SELECT a.s, b.s FROM v AS a, v AS b WHERE (a.s < b.s) <> (a.s::text COLLATE "C" < b.s::text) OR (a.s < b.s) <> (b.s > a.s)
-	OR (a.s <= b.s) = (a.s > b.s) OR (a.s >= b.s) = (a.s < b.s) OR (a.s = b.s) = (a.s <> b.s) OR smart_scope_cmp(a.s, b.s) <> -smart_scope_cmp(b.s, a.s)
-	OR ((a.s = b.s) AND (smart_scope_hash(a.s) <> smart_scope_hash(b.s) OR smart_scope_hash_extended(a.s, 7) <> smart_scope_hash_extended(b.s, 7)))
+	OR (a.s <= b.s) = (a.s > b.s) OR (a.s >= b.s) = (a.s < b.s) OR (a.s = b.s) = (a.s <> b.s) OR smart_internal.smart_scope_cmp(a.s, b.s) <> -smart_internal.smart_scope_cmp(b.s, a.s)
+	OR ((a.s = b.s) AND (smart_internal.smart_scope_hash(a.s) <> smart_internal.smart_scope_hash(b.s) OR smart_internal.smart_scope_hash_extended(a.s, 7) <> smart_internal.smart_scope_hash_extended(b.s, 7)))
 	ORDER BY a.n, b.n;
-SELECT count(*) FROM v WHERE smart_scope_hash(s)::bigint & 4294967295 <> smart_scope_hash_extended(s, 0) & 4294967295;
+SELECT count(*) FROM v WHERE smart_internal.smart_scope_hash(s)::bigint & 4294967295 <> smart_internal.smart_scope_hash_extended(s, 0) & 4294967295;

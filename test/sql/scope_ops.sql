@@ -14,7 +14,7 @@ SELECT oprname, oprcom::regoperator, oprnegate::regoperator, oprrest, oprjoin, o
 
 -- Every function of the type states what it is: immutable, strict, safe in parallel, with a comment.
 SELECT count(*) >= 20 AS all_there, bool_and(provolatile = 'i' AND proisstrict AND proparallel = 's' AND obj_description(oid, 'pg_proc') IS NOT NULL) AS good
-	FROM pg_proc WHERE pronamespace = 'smart'::regnamespace AND prosrc LIKE 'smart\_scope\_%';
+	FROM pg_proc WHERE pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND prosrc LIKE 'smart\_scope\_%';
 
 -- Indexes, hashing, sorting and DISTINCT work on it.
 CREATE TEMP TABLE grants (id int, s smart_scope);

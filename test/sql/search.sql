@@ -36,7 +36,7 @@ WITH value (v) AS (VALUES ('1'::jsonb), ('"a"'), ('null'), ('true'), ('[]'), ('{
   ('{"a":{"b":[{"c":2}]}}'), ('[{"a":1},{"a":1,"b":2}]'), ('["a"]'))
 SELECT count(*) AS pairs, count(*) FILTER (WHERE l.v OPERATOR(smart.@>>) r.v) AS contained, count(*) FILTER (WHERE (l.v OPERATOR(smart.@>>) r.v) <> (l.v @> r.v)) AS different
 FROM value l, value r;
-SELECT proleakproof, provolatile FROM pg_proc WHERE oid = 'smart.jsonb_contains(jsonb,jsonb)'::regprocedure;
+SELECT proleakproof, provolatile FROM pg_proc WHERE oid = 'smart_internal.jsonb_contains(jsonb,jsonb)'::regprocedure;
 
 SET ROLE search_app;
 -- Every row is asked about a search parameter, over all patients: only the leakproof operator may go first.

@@ -395,7 +395,7 @@ SELECT smart.logout();
 
 -- Who may do what: assume and the issuer functions are nobody's; login and the rest are everybody's.
 SELECT p.proname, has_function_privilege('regress_st_app', p.oid, 'EXECUTE') FROM pg_proc p
-WHERE p.pronamespace = 'smart'::regnamespace
+WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace)
 	AND p.proname = ANY ('{assume,set_jwks,drop_issuer,login,logout,set_interaction,patient,encounter,fhir_user,client_id,scope,claims,allows,require,permits,permits_row,session_row}')
 ORDER BY p.proname;
 SELECT has_table_privilege('regress_st_app', 'smart.issuer', 'SELECT') AS issuer, has_table_privilege('regress_st_app', 'smart.session', 'SELECT') AS session;

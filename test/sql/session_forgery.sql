@@ -114,7 +114,7 @@ SET LOCAL ROLE regress_st_app;
 SELECT st.state();
 SELECT st.why('SELECT count(*) FROM smart.issuer') AS issuer, st.why($$UPDATE smart.issuer SET user_sees_all = true$$) AS widen, st.why($$SELECT smart.assume('{}', 'https://as.example')$$) AS assume,
 	st.why($$SELECT smart.add_issuer('https://evil.example', st.jwks('b'), '{x}')$$) AS add_issuer, st.why($$SELECT smart.set_jwks('https://as.example', st.jwks('b'))$$) AS set_jwks,
-	st.why($$SELECT smart.drop_issuer('https://as.example')$$) AS drop_issuer, st.why($$SELECT smart.check_issuer(st.jwks('b'), NULL, NULL)$$) AS check_issuer, st.why($$COPY smart.issuer TO STDOUT$$) AS copy;
+	st.why($$SELECT smart.drop_issuer('https://as.example')$$) AS drop_issuer, st.why($$SELECT smart_internal.check_issuer(st.jwks('b'), NULL, NULL)$$) AS check_issuer, st.why($$COPY smart.issuer TO STDOUT$$) AS copy;
 -- The table's own rights are out of reach, too.
 SELECT st.why('ALTER TABLE st.observation DISABLE ROW LEVEL SECURITY') AS disable, st.why('SET LOCAL row_security = off') AS off, st.why('CREATE POLICY p ON st.observation USING (true)') AS policy,
 	st.why('DROP POLICY smart_select ON st.observation') AS drop, st.why($$SELECT smart.unprotect('st.observation')$$) AS unprotect;
@@ -163,9 +163,9 @@ SELECT to_regclass('pg_temp.observation');
 
 -- The C functions of the policies grant nothing when called by hand, and with wrong arguments give an error or false.
 SET ROLE regress_st_app;
-SELECT st.why($$SELECT smart.row_policy('SELECT', '{1}'::text[], st.obs('x', '1'), 'Observation', 'x', '{}')$$) AS no_options,
-	st.why($$SELECT smart.row_policy(NULL, NULL::text[], NULL, NULL, NULL, NULL)$$) AS nulls, st.why($$SELECT smart.row_policy('TRUNCATE', '{1}'::text[], st.obs('x', '1'), 'Observation', 'x', '{"compartment":"subject","fhir_version":"R4","revision":0}')$$) AS command,
-	st.why($$SELECT smart.row_policy_support(NULL)$$) AS support, st.why($$SELECT smart.issuer_changed()$$) AS trigger;
+SELECT st.why($$SELECT smart_internal.row_policy('SELECT', '{1}'::text[], st.obs('x', '1'), 'Observation', 'x', '{}')$$) AS no_options,
+	st.why($$SELECT smart_internal.row_policy(NULL, NULL::text[], NULL, NULL, NULL, NULL)$$) AS nulls, st.why($$SELECT smart_internal.row_policy('TRUNCATE', '{1}'::text[], st.obs('x', '1'), 'Observation', 'x', '{"compartment":"subject","fhir_version":"R4","revision":0}')$$) AS command,
+	st.why($$SELECT smart_internal.row_policy_support(NULL)$$) AS support, st.why($$SELECT smart_internal.issuer_changed()$$) AS trigger;
 RESET ROLE;
 REVOKE CREATE ON SCHEMA st FROM regress_st_app;
 REVOKE TEMP ON DATABASE contrib_regression FROM regress_st_app;

@@ -27,7 +27,7 @@ like($stderr, qr/permission denied to create extension "smart_fhir"/, 'and is to
 is_sql('owned', q{SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = 'smart'},
   '0', 'and no schema is left');
 
-# Everything is in schema smart, which the extension makes and owns; it cannot move.
+# Everything is in schemas smart and smart_internal, which the extension makes and owns; it cannot move.
 my $snapshot = q{
   SELECT pg_catalog.string_agg(what, E'\n' ORDER BY what COLLATE "C") FROM (
     SELECT 'class ' || oid::regclass FROM pg_catalog.pg_class
@@ -61,8 +61,8 @@ is_sql('clean', q{
   WHERE d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.deptype = 'e'
     AND d.refobjid = (SELECT oid FROM pg_catalog.pg_extension WHERE extname = 'smart_fhir')
     AND o.type IN ('function', 'procedure', 'table', 'view', 'type', 'operator', 'sequence')
-    AND o.schema <> 'smart'},
-  '0', 'every object is in schema smart');
+    AND o.schema NOT IN ('smart', 'smart_internal')},
+  '0', 'every object is in schema smart or smart_internal');
 ($status, $stdout, $stderr) = $node->psql('clean', 'ALTER EXTENSION smart_fhir SET SCHEMA public');
 isnt($status, 0, 'the schema cannot be changed');
 ($status, $stdout, $stderr) = $node->psql('postgres', 'CREATE EXTENSION smart_fhir SCHEMA public');
@@ -72,7 +72,7 @@ isnt($status, 0, 'nor chosen');
 is_sql('clean', q{
   SELECT pg_catalog.string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid)
   FROM pg_catalog.pg_proc p
-  WHERE p.pronamespace = 'smart'::regnamespace
+  WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace)
     AND pg_catalog.obj_description(p.oid, 'pg_proc') IS NULL},
   '', 'every function has a comment');
 

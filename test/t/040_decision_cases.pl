@@ -81,7 +81,7 @@ END $$;
 
 -- NULL as type: the table of many types
 INSERT INTO t.tables (resource_type, base_url)
-	SELECT DISTINCT CASE WHEN smart.is_fhir_type(doc -> 'resource' ->> 'resourceType', 'R4') THEN doc -> 'resource' ->> 'resourceType' END,
+	SELECT DISTINCT CASE WHEN smart_internal.is_fhir_type(doc -> 'resource' ->> 'resourceType', 'R4') THEN doc -> 'resource' ->> 'resourceType' END,
 		doc ->> 'base_url' FROM t.cases
 	UNION SELECT DISTINCT NULL, doc ->> 'base_url' FROM t.cases;
 DO $$

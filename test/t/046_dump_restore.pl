@@ -51,7 +51,7 @@ my $catalog = <<'SQL';
 SELECT string_agg(what, E'\n' ORDER BY what COLLATE "C") FROM (
   SELECT 'table ' || c.oid::regclass || ' ' || c.relrowsecurity || c.relforcerowsecurity FROM pg_class AS c WHERE c.relnamespace IN ('a'::regnamespace, 'b'::regnamespace) AND c.relkind IN ('r', 'p')
   UNION ALL SELECT concat_ws(' ', 'policy', polrelid::regclass, polname, polcmd, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)) FROM pg_policy
-  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal AND tgfoid IN (SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace = 'smart'::regnamespace)
+  UNION ALL SELECT 'trigger ' || pg_get_triggerdef(oid) || tgenabled::text FROM pg_trigger WHERE NOT tgisinternal AND tgfoid IN (SELECT p.oid FROM pg_proc AS p WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace))
   UNION ALL SELECT 'index ' || pg_get_indexdef(indexrelid) || indisvalid FROM pg_index WHERE indrelid IN (SELECT oid FROM pg_class WHERE relnamespace IN ('a'::regnamespace, 'b'::regnamespace))
   UNION ALL SELECT 'state ' || relation || ' ' || state || ' ' || coalesce(index::text, '-') FROM smart.protected_table
   UNION ALL SELECT 'issuer ' || i::text FROM smart.issuer AS i

@@ -37,7 +37,7 @@ CREATE FUNCTION token(claims jsonb, header jsonb) RETURNS text LANGUAGE sql AS \
   SELECT smart.jwt_sign('{"iss": "https://as.test", "sub": "u1", "jti": "j1"}'::jsonb || jsonb_build_object('iat', floor(extract(epoch FROM now())) - 1, 'exp', floor(extract(epoch FROM now())) + 600) || claims,
     '{$public,"d":"nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"}', header) \$\$;
 });
-is($node->safe_psql('postgres', q{SELECT string_agg(name, ' ' ORDER BY name) FROM smart.issuer_presets()}),
+is($node->safe_psql('postgres', q{SELECT string_agg(name, ' ' ORDER BY name) FROM smart_internal.issuer_presets()}),
   join(' ', sort map { $_->{name} } @{ $source->{presets} }), 'the presets of the file are those of the extension');
 
 for my $preset (@{ $source->{presets} })

@@ -414,9 +414,9 @@ EXCEPTION WHEN SQLSTATE 'ZZ001' THEN RETURN n;
 END $$;
 CREATE FUNCTION t.load_regular(relation regclass) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-	EXECUTE (SELECT format('INSERT INTO %s SELECT * FROM %s_src WHERE smart.row_is_regular(%s, %s, %s, %s, %L::jsonb)', relation, relation,
+	EXECUTE (SELECT format('INSERT INTO %s SELECT * FROM %s_src WHERE smart_internal.row_is_regular(%s, %s, %s, %s, %L::jsonb)', relation, relation,
 		CASE WHEN (p.options -> 'patients')::boolean THEN p.patients ELSE 'NULL::text' END, p.resource, p.type, p.id, p.options)
-		FROM smart.policy_info(relation) p);
+		FROM smart_internal.policy_info(relation) p);
 	EXECUTE format('DELETE FROM %s_src WHERE k NOT IN (SELECT k FROM %s)', relation, relation);
 	RETURN CASE WHEN smart.rows_are_regular(relation) THEN 'R' ELSE 'irregular' END;
 END $$;
