@@ -19,6 +19,7 @@ access_row_init(AccessRow *row)
 	memset(row, 0, offsetof(AccessRow, patients));
 	row->uuid_keys = false;
 	row->misspelled = false;
+	row->stray_key = false;
 	row->has_subjects = false;
 	row->has_members = false;
 	fhir_keys_init(&row->patients);
@@ -74,10 +75,10 @@ any_reached(const Session *session, ScopeLevel level, const FhirKeys *keys, bool
 }
 
 static bool
-all_reached(const Session *session, ScopeLevel level, const FhirKeys *keys)
+all_reached(const Session *session, ScopeLevel level, const FhirKeys *keys, bool uuid)
 {
 	for (int i = 0; i < keys->n; i++)
-		if (!access_reaches(session, level, keys->keys[i], false))
+		if (!access_reaches(session, level, keys->keys[i], uuid))
 			return false;
 	return keys->n > 0;
 }
@@ -102,11 +103,12 @@ access_base_is_open(const Session *session, const AccessTable *table)
 /*
  * The row against the patients that a level reaches.
  *
- * Reading goes by membership. Writing always goes by the subject, since a client could name
- * its own patient as performer of a record in another chart (PC-8): creating and updating
- * need a subject and all of them the session's, deleting needs one. Where the table stores
- * the patients, they decide reads, and a write needs both; where it follows other records,
- * their patient is the only one that the row has.
+ * Reading goes by membership, and one of several patients is enough. Writing always goes by the
+ * subject, since a client could name its own patient as performer of a record in another chart
+ * (PC-8), and needs one at least and all of them the session's: who may change a record about two
+ * patients could plant it in the other's chart, or take it out. Where the table stores the
+ * patients, they decide reads, and a write needs both, all subjects and all stored keys; where it
+ * follows other records, their patient is the only one that the row has.
  */
 static AccessReason
 patients_reason(const Session *session, const AccessTable *table, AccessRow *row, ScopeLevel level,
@@ -120,14 +122,13 @@ patients_reason(const Session *session, const AccessTable *table, AccessRow *row
 		return any_reached(session, level, members(table, row), row->uuid_keys)
 				   ? ACCESS_ALLOWED
 				   : ACCESS_OTHER_PATIENT;
-	if (table->has_patients && !any_reached(session, level, &row->patients, row->uuid_keys))
+	if (table->has_patients &&
+		(row->stray_key || !all_reached(session, level, &row->patients, row->uuid_keys)))
 		return ACCESS_OTHER_PATIENT;
 	if (!in_compartment || table->followed)
 		return ACCESS_ALLOWED;
-	if (letter == SCOPE_D)
-		return any_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED
-																 : ACCESS_OTHER_PATIENT;
-	return all_reached(session, level, subjects(row)) ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+	return all_reached(session, level, subjects(row), false) ? ACCESS_ALLOWED
+															 : ACCESS_OTHER_PATIENT;
 }
 
 AccessReason

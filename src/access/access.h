@@ -42,6 +42,7 @@ typedef struct AccessRow
 	FhirResource resource;
 	FhirKeys patients; /* from the table's own column, when it has one */
 	bool misspelled;   /* such a key is in the form that the table's others are not */
+	bool stray_key;	   /* beside those keys stands something that is no patient's */
 	bool uuid_keys;	   /* those are uuids in canonical text: case does not count */
 	/* filled when first needed */
 	bool has_subjects;

@@ -246,6 +246,7 @@ add_stored_key(AccessRow *row, FhirKeys *keys, const AccessTable *table, Datum v
 		if (!fhir_id_is_valid(data, len))
 		{
 			row->misspelled = true;
+			row->stray_key = true;
 			return;
 		}
 	}
@@ -334,8 +335,12 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 						  &nulls,
 						  &n);
 		for (int i = 0; i < n; i++)
-			if (!nulls[i])
+		{
+			if (nulls[i])
+				row->stray_key = true;
+			else
 				add_stored_key(row, keys, table, elements[i], element);
+		}
 	}
 	else
 		add_stored_key(row, keys, table, value, type);

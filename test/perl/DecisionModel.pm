@@ -185,8 +185,10 @@ sub _level_holds
 	my @definition = @{ $self->{'compartment-patient'}{$type} // [] };
 	if ($table->{patients})
 	{
-		return 0 unless any { my ($id) = m{\A(?:Patient/)?($ID)\z}; defined $id && $mine{$id} } @{ $row->{patients} };
-		return 1 if $letter =~ /[rs]/ || !@definition;
+		my @stored = map { ($_ // '') =~ m{\A(?:Patient/)?($ID)\z} && $mine{$1} ? 1 : 0 } @{ $row->{patients} };
+		return (any { $_ } @stored) ? 1 : 0 if $letter =~ /[rs]/;
+		return 0 unless @stored && all { $_ } @stored;
+		return 1 if !@definition;
 	}
 	return 0 unless @definition;
 	my $full = $letter =~ /[rs]/ && ($table->{compartment} // 'subject') eq 'full';
@@ -201,8 +203,8 @@ sub _level_holds
 			  : map { _patient_key($_, $table->{base_url}) } @found;
 		}
 	}
-	# c and u: whose record this is must be beyond doubt
-	return @keys && all { $mine{$_} } @keys if $letter =~ /[cu]/;
+	# a write: whose record this is must be beyond doubt
+	return @keys && all { $mine{$_} } @keys if $letter =~ /[cud]/;
 	return any { $mine{$_} } @keys;
 }
 

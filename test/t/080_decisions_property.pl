@@ -285,6 +285,13 @@ sub quote { my ($text) = @_; return !defined $text ? 'NULL' : "E'" . $text =~ s/
 sub array { return !defined $_[0] ? 'NULL' : 'ARRAY[' . join(',', map { quote($_) } @{ $_[0] }) . ']::text[]' }
 sub bool { return !defined $_[0] ? 'NULL' : $_[0] ? 'true' : 'false' }
 
+# What a column of patients may hold, an element that is no patient's key too.
+sub stored_key
+{
+	return one('Group/p1', 'p 1', '', 'Patient/', 'patient/p1', undef) if chance(0.05);
+	return one(@PATIENTS, map { "Patient/$_" } @PATIENTS);
+}
+
 sub make_table
 {
 	my ($n, @round) = @_;
@@ -293,7 +300,7 @@ sub make_table
 		name => "t.t$n", types => \@types, resource_type => @types == 1 ? $types[0] : undef,
 		base_url => one((undef) x 5, $A, "$A/", $B, chance(0.2) ? $C : $A), compartment => one(undef, 'subject', 'full'),
 		shared => one(undef, undef, undef, 1, 0), column => one(('jsonb') x 4, 'text'));
-	$table{patients} = one('text', 'text[]') if chance(0.3);
+	$table{patients} = one('text', 'text[]', 'text[]') if chance(0.4);
 	# half of the tables hold regular rows only, so that policies are folded whole
 	$table{regular} = chance(0.5);
 	$table{plain} = !grep { defined } @table{qw(base_url compartment shared patients)};
@@ -302,7 +309,7 @@ sub make_table
 		my $type = one(@types);
 		my %row = (k => $k, resource => resource($type), type => $type);
 		$row{id} = $row{resource}{id};
-		$row{patients} = [ map { one(@PATIENTS, map { "Patient/$_" } @PATIENTS) } 1 .. (($table{patients} // '') eq 'text' ? 1 : int rand 4) ] if chance(0.9);
+		$row{patients} = [ map { stored_key() } 1 .. (($table{patients} // '') eq 'text' ? 1 : int rand 4) ] if chance(0.9);
 		delete $row{patients} unless $table{patients};
 		my $own = 1;
 		if (chance(0.08)) { delete $row{resource}{id}; $own = 0 }
