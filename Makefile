@@ -1,17 +1,19 @@
 # Makefile: builds smart_fhir with PGXS. "make help" lists what there is to do.
 
-EXTENSION = smart_fhir
+# Two extensions, one library and one version number.
+EXTENSION = smart_fhir smart_fhir_oauth
 EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" smart_fhir.control)
 
 MODULE_big = smart_fhir
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c src/*/*/*.c)))
 PGFILEDESC = "smart_fhir - SMART on FHIR access control"
 
-# The install script is the numbered parts of sql/, in order.
+# An install script is the numbered parts of its folder, in order.
 SQL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
-DATA_built = $(EXTENSION)--$(EXTVERSION).sql
-DATA = $(wildcard sql/$(EXTENSION)--*--*.sql)
-EXTRA_CLEAN = $(OBJS:.o=.d) $(EXTENSION)--*.sql results output_iso tmp_check log fuzz/build
+OAUTH_SQL_PARTS := $(sort $(wildcard sql/oauth/[0-9]*.sql))
+DATA_built = smart_fhir--$(EXTVERSION).sql smart_fhir_oauth--$(EXTVERSION).sql
+DATA = $(wildcard sql/smart_fhir--*--*.sql sql/oauth/smart_fhir_oauth--*--*.sql)
+EXTRA_CLEAN = $(OBJS:.o=.d) smart_fhir--*.sql smart_fhir_oauth--*.sql results output_iso tmp_check log fuzz/build
 
 PKG_CONFIG ?= pkg-config
 PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
@@ -36,8 +38,10 @@ endif
 # What each object was made from, as the compiler saw it (-MMD).
 -include $(OBJS:.o=.d)
 
-$(EXTENSION)--$(EXTVERSION).sql: $(SQL_PARTS) smart_fhir.control
+smart_fhir--$(EXTVERSION).sql: $(SQL_PARTS) smart_fhir.control
 	cat $(SQL_PARTS) > $@
+smart_fhir_oauth--$(EXTVERSION).sql: $(OAUTH_SQL_PARTS) smart_fhir_oauth.control
+	cat $(OAUTH_SQL_PARTS) > $@
 
 # TAP tests: needs PostgreSQL::Test::Cluster and IPC::Run. PROVE_TESTS picks files.
 PROVE_TESTS ?= $(sort $(wildcard test/t/*.pl))

@@ -137,13 +137,12 @@ build() {
 
 # Is what was built what is installed?
 installed() {
-  local share lib
+  local share lib file
   share=$("$PG_CONFIG" --sharedir)/extension
   lib=$("$PG_CONFIG" --pkglibdir)
   cmp -s "$ROOT/smart_fhir.so" "$lib/smart_fhir.so" &&
-    cmp -s "$ROOT/smart_fhir.control" "$share/smart_fhir.control" &&
-    for script in "$ROOT"/smart_fhir--*.sql; do
-      cmp -s "$script" "$share/${script##*/}" || return 1
+    for file in "$ROOT"/smart_fhir{,_oauth}.control "$ROOT"/smart_fhir{,_oauth}--*.sql; do
+      cmp -s "$file" "$share/${file##*/}" || return 1
     done
 }
 
