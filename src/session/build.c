@@ -60,11 +60,12 @@ put_texts(StringInfo buf, List *texts)
  * error in it becomes a refused login and not a half-done one.
  */
 static List *
-call_context_function(const char *name, Datum argument)
+call_context_function(const char *name, Datum argument, bool *answered)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	volatile bool failed = false;
+	volatile bool some = false;
 	List *volatile ids = NIL;
 
 	/* its queries run under nobody, until the login is through */
@@ -105,6 +106,7 @@ call_context_function(const char *name, Datum argument)
 							  &nulls,
 							  &n);
 			MemoryContextSwitchTo(caller);
+			some = true;
 			for (int i = 0; i < n && i < MAX_CONTEXT_PATIENTS; i++)
 			{
 				char *id;
@@ -131,6 +133,7 @@ call_context_function(const char *name, Datum argument)
 	CurrentResourceOwner = owner;
 	if (failed)
 		jose_raise(JOSE_CONTEXT);
+	*answered = some;
 	return ids;
 }
 
@@ -176,11 +179,11 @@ is_user_type(const char *type, size_t len)
 /*
  * Is fhirUser a user of ours: Type/id, bare or under an accepted audience of the token or a
  * base_url (US-2, US-3)? Another audience of the issuer will not do where the token names its
- * own: a patient of one server would be read as another server's. *patient gets the id when
- * it is a Patient.
+ * own: a patient of one server would be read as another server's. *type gets the type, *patient
+ * the id when it is a Patient.
  */
 static bool
-usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **patient)
+usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **type, char **patient)
 {
 	const char *fhir_user = claims->fhir_user;
 	const char *local = claims->fhir_user;
@@ -188,6 +191,7 @@ usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **patie
 	List *bases = NIL;
 	ListCell *cell;
 
+	*type = NULL;
 	*patient = NULL;
 	if (fhir_user == NULL)
 		return false;
@@ -212,7 +216,8 @@ usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **patie
 	if (slash == NULL || !is_user_type(local, slash - local) ||
 		!fhir_id_is_valid(slash + 1, strlen(slash + 1)))
 		return false;
-	if (slash - local == 7 && strncmp(local, "Patient", 7) == 0)
+	*type = pnstrdup(local, slash - local);
+	if (strcmp(*type, "Patient") == 0)
 		*patient = pstrdup(slash + 1);
 	return true;
 }
@@ -223,6 +228,7 @@ with_aliases(const Issuer *issuer, List *ids)
 	SessionIds all = {NIL, NULL};
 	ListCell *cell;
 	ListCell *alias;
+	bool answered;
 
 	if (issuer->patient_aliases == NULL)
 		return ids;
@@ -230,8 +236,8 @@ with_aliases(const Issuer *issuer, List *ids)
 		session_ids_add(&all, lfirst(cell), strlen(lfirst(cell)));
 	foreach(cell, ids)
 	{
-		List *more =
-			call_context_function(issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)));
+		List *more = call_context_function(
+			issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)), &answered);
 
 		CHECK_FOR_INTERRUPTS();
 		foreach(alias, more)
@@ -239,6 +245,26 @@ with_aliases(const Issuer *issuer, List *ids)
 				session_ids_add(&all, lfirst(alias), strlen(lfirst(alias)));
 	}
 	return all.list;
+}
+
+/*
+ * Whom user/ reaches for a user who is no Patient. user_patients, where it is given, is asked first
+ * and wins for whom it answers, an array without elements too: a user who has lost the last patient
+ * must not see all of them. Where it does not (NULL), user_sees_all opens all to the staff.
+ */
+static SessionReach
+user_reach(const SessionSource *source, const char *type, List **patients)
+{
+	const Issuer *issuer = source->issuer;
+	bool answered = false;
+
+	if (issuer->user_patients != NULL)
+		*patients =
+			call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims), &answered);
+	if (!answered && issuer->user_sees_all &&
+		issuer_texts_contain(&issuer->staff_types, type, strlen(type)))
+		return REACH_ALL;
+	return REACH_PATIENTS;
 }
 
 Session *
@@ -255,6 +281,7 @@ session_build(const SessionSource *source)
 	List *patients = NIL;
 	List *user_patients = NIL;
 	List *audience = NIL;
+	char *user_type;
 	char *user_as_patient;
 	char *grants;
 	bool user_usable;
@@ -273,7 +300,7 @@ session_build(const SessionSource *source)
 		claims.scope, claims.scope_malformed, issuer->levels, &grants, &ignored);
 
 	/* patient/ */
-	user_usable = usable_fhir_user(issuer, &claims, &user_as_patient);
+	user_usable = usable_fhir_user(issuer, &claims, &user_type, &user_as_patient);
 	/* a claim that names no one patient is not made up for (OC-58) */
 	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
 	{
@@ -288,17 +315,13 @@ session_build(const SessionSource *source)
 
 	/* user/ */
 	head.reach[SCOPE_LEVEL_USER] = REACH_NOTHING;
-	if (user_usable)
+	if (user_as_patient != NULL)
 	{
 		head.reach[SCOPE_LEVEL_USER] = REACH_PATIENTS;
-		if (user_as_patient != NULL)
-			user_patients = with_aliases(issuer, list_make1(user_as_patient));
-		else if (issuer->user_sees_all)
-			head.reach[SCOPE_LEVEL_USER] = REACH_ALL;
-		else if (issuer->user_patients != NULL)
-			user_patients =
-				call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims));
+		user_patients = with_aliases(issuer, list_make1(user_as_patient));
 	}
+	else if (user_usable)
+		head.reach[SCOPE_LEVEL_USER] = user_reach(source, user_type, &user_patients);
 	head.reach[SCOPE_LEVEL_SYSTEM] = REACH_ALL;
 
 	initStringInfo(&buf);

@@ -89,7 +89,8 @@ sub _parameter
 
 # --- session ------------------------------------------------------------------------------------
 
-# session(CLAIMS, ISSUER): who is logged in. ISSUER has add_issuer's options; user_patients is a list.
+# session(CLAIMS, ISSUER): who is logged in. ISSUER has add_issuer's options; user_patients has for each
+# type of fhirUser what the function answers, a list or undef.
 sub session
 {
 	my ($self, $claims, $issuer) = @_;
@@ -122,8 +123,11 @@ sub session
 	}
 	elsif ($session{user})
 	{
-		$session{user}{all} = $issuer->{user_sees_all};
-		$session{user}{patients} = $issuer->{user_patients} // [];
+		my $type = $session{user}{type};
+		my $answer = ($issuer->{user_patients} // {})->{$type};
+		my $staff = any { $_ eq $type } @{ $issuer->{staff_types} // [qw(Practitioner PractitionerRole)] };
+		$session{user}{all} = !defined $answer && $issuer->{user_sees_all} && $staff;
+		$session{user}{patients} = $answer // [];
 	}
 	return \%session;
 }

@@ -358,6 +358,8 @@ sub visible_sql
 	return "SELECT 'V $n ' || coalesce(string_agg(k::text, ' '), '') FROM $t->{name}";
 }
 
+my @USERS = qw(Practitioner PractitionerRole RelatedPerson Person);
+
 sub make_issuer
 {
 	my ($n) = @_;
@@ -365,8 +367,10 @@ sub make_issuer
 	$issuer{levels} = [ some(1 + rand 3, qw(patient user system)) ] if chance(0.15);
 	$issuer{max_patients} = 2 if chance(0.3);
 	$issuer{patient_from_fhir_user} = 1 if chance(0.3);
-	if (chance(0.4)) { $issuer{user_sees_all} = 1 }
-	elsif (chance(0.6)) { $issuer{user_patients} = [ some(int rand 3, qw(p1 p2 P1)) ] }
+	$issuer{user_sees_all} = 1 if chance(0.5);
+	$issuer{staff_types} = [ some(1 + rand 2, @USERS) ] if chance(0.3);
+	# for whom the function answers, which may be with no patient, it wins
+	$issuer{user_patients} = { map { $_ => chance(0.6) ? [ some(int rand 3, qw(p1 p2 P1)) ] : undef } @USERS } if chance(0.5);
 	return \%issuer;
 }
 
@@ -375,12 +379,14 @@ sub issuer_sql
 	my ($i, $n) = @_;
 	my $f = "t.user_patients_$n";
 	return ($i->{user_patients}
-		? "CREATE FUNCTION $f(jsonb) RETURNS text[] LANGUAGE sql AS \$\$ SELECT " . array($i->{user_patients}) . " \$\$;\n" : '')
+		? "CREATE FUNCTION $f(jsonb) RETURNS text[] LANGUAGE sql AS \$\$ SELECT CASE substring(\$1 ->> 'fhirUser' FROM '([A-Za-z]+)/[^/]+\$')"
+		. join('', map { " WHEN '$_' THEN " . array($i->{user_patients}{$_}) } @USERS) . " END \$\$;\n" : '')
 	  . "SELECT smart.add_issuer(" . quote($i->{name})
 	  # RFC 7517 appendix A.1; nothing is signed here
 	  . q(, '{"kty": "EC", "crv": "P-256", "kid": "1", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}', )
 	  . array($i->{audience}) . ', levels => ' . array($i->{levels}) . ', max_patients => ' . ($i->{max_patients} // 'NULL')
 	  . ', patient_from_fhir_user => ' . bool($i->{patient_from_fhir_user}) . ', user_sees_all => ' . bool($i->{user_sees_all})
+	  . ', staff_types => ' . array($i->{staff_types})
 	  . ', user_patients => ' . ($i->{user_patients} ? "'$f(jsonb)'" : 'NULL') . ");\n";
 }
 
