@@ -57,10 +57,9 @@ oldest_entry(void)
 }
 
 const JoseKeySet *
-keyset_cache_get(Jsonb *jwks)
+keyset_cache_get(Jsonb *jwks, const char **error)
 {
 	size_t size = VARSIZE(jwks);
-	const char *error;
 	MemoryContext context;
 	MemoryContext old_context;
 	CacheEntry made;
@@ -77,19 +76,20 @@ keyset_cache_get(Jsonb *jwks)
 		}
 	}
 	if (size > CACHE_MAX_JWKS_BYTES)
-		return jose_keyset_parse(jwks, false, &error);
+		return jose_keyset_parse(jwks, false, error);
 
 	/* built in a context of the caller's: an error half way leaves the cache as it was */
 	context = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir keys", ALLOCSET_SMALL_SIZES);
 	old_context = MemoryContextSwitchTo(context);
 	made.context = context;
-	made.set = jose_keyset_parse(jwks, false, &error);
+	made.set = jose_keyset_parse(jwks, false, error);
 	made.jwks = palloc(size);
 	memcpy(made.jwks, jwks, size);
 	made.last_use = ++use_counter;
 	MemoryContextSwitchTo(old_context);
 	if (made.set == NULL)
 	{
+		*error = pstrdup(*error);
 		MemoryContextDelete(context);
 		return NULL;
 	}

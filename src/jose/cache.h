@@ -8,10 +8,10 @@
 #include "jose/jose.h"
 
 /*
- * jose_keyset_parse(jwks, false), kept for the next call with an equal value. NULL when it
+ * jose_keyset_parse(jwks, false), kept for the next call with an equal value. NULL and *error (a sentence) when it
  * is no key set. The result is valid until the next call or the end of the current
  * memory context, whichever comes first.
  */
-extern const JoseKeySet *keyset_cache_get(Jsonb *jwks);
+extern const JoseKeySet *keyset_cache_get(Jsonb *jwks, const char **error);
 
 #endif /* SMART_FHIR_JOSE_CACHE_H */

@@ -128,6 +128,7 @@ verify_arguments(FunctionCallInfo fcinfo, uint32 algorithms, JwsToken *token)
 {
 	text *token_text;
 	const JoseKeySet *set;
+	const char *error;
 	JoseStatus status;
 
 	if (PG_ARGISNULL(1))
@@ -138,8 +139,12 @@ verify_arguments(FunctionCallInfo fcinfo, uint32 algorithms, JwsToken *token)
 	status = jws_decode(VARDATA_ANY(token_text), VARSIZE_ANY_EXHDR(token_text), token);
 	if (status != JOSE_OK)
 		jose_raise(status);
-	set = keyset_cache_get(PG_GETARG_JSONB_P(1));
-	status = set == NULL ? JOSE_KEY_NOT_FOUND : jws_verify(token, set, algorithms, NULL);
+	set = keyset_cache_get(PG_GETARG_JSONB_P(1), &error);
+	if (set == NULL)
+		jose_raise_detail(JOSE_KEY_NOT_FOUND, error);
+	status = jws_verify(token, set, algorithms, NULL);
+	if (status == JOSE_KEY_NOT_FOUND)
+		jose_raise_detail(status, jws_key_problem(token, set));
 	if (status != JOSE_OK)
 		jose_raise(status);
 }

@@ -60,6 +60,8 @@ extern const char *jose_status_detail(JoseStatus status);
  * schema name "smart", constraint name the code; statement and context hidden.
  */
 extern void jose_raise(JoseStatus status) pg_attribute_noreturn();
+/* The same with a sentence that says more; it holds nothing of a token but names. */
+extern void jose_raise_detail(JoseStatus status, const char *detail) pg_attribute_noreturn();
 
 /* One bit an algorithm; HS* are in no default set. */
 #define JOSE_RS256 0x0001
@@ -89,9 +91,9 @@ typedef struct JoseKey JoseKey;
 
 /*
  * Parse a JWK Set, a bare JWK or an array of JWKs. Keys that cannot be used are
- * left out (RFC 7517 5). NULL and *error (static text) when the value is no key set
- * at all or exceeds a limit. With public_only a set that holds a private or
- * symmetric key is refused as a whole (JK-7, JK-8).
+ * left out (RFC 7517 5); members that are null are absent. NULL and *error (a sentence)
+ * when the value is no key set at all or exceeds a limit. With public_only a set that
+ * holds a private or symmetric key is refused as a whole (JK-7, JK-8).
  */
 extern JoseKeySet *jose_keyset_parse(Jsonb *jwks, bool public_only, const char **error);
 extern int jose_keyset_size(const JoseKeySet *set); /* usable keys */
@@ -100,6 +102,27 @@ extern const JoseKey *jose_keyset_key(const JoseKeySet *set, int i);
 extern const char *jose_key_thumbprint(const JoseKey *key);
 extern const char *jose_key_kid(const JoseKey *key); /* NULL when it has none */
 extern bool jose_keyset_has_thumbprint(const JoseKeySet *set, const char *thumbprint);
+
+/* What became of one published key. Texts are the set's own members, NULL when absent. */
+typedef struct JoseKeyReport
+{
+	int number; /* its place in the set, from 1 */
+	const char *kid;
+	const char *kty;
+	const char *alg;
+	const char *use;
+	char thumbprint[JOSE_THUMBPRINT_LEN + 1]; /* empty when the material is of no use */
+	uint32 verifies;						  /* algorithms; 0: it cannot be used */
+	const char *reason;						  /* why it cannot be used, a sentence; else NULL */
+} JoseKeyReport;
+
+/*
+ * Every key of the set, equal ones once; NULL and *error when the value is no key set at all. Where
+ * jose_keyset_parse() would refuse the set as a whole, each key has this as its reason.
+ */
+extern JoseKeyReport *jose_keyset_report(Jsonb *jwks, bool public_only, int *n, const char **error);
+/* 'key 2 (kid "a")' for a message; palloc'd. */
+extern char *jose_key_name(int number, const char *kid);
 
 /* A token taken apart; nothing is verified yet. Pointers are palloc'd or into token. */
 typedef struct JwsToken
@@ -121,6 +144,8 @@ extern JoseStatus jws_decode(const char *token, size_t len, JwsToken *out);
 /* Choose the one key that fits and verify. *key (may be NULL) gets the key used. */
 extern JoseStatus jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms,
 							 const JoseKey **key);
+/* After JOSE_KEY_NOT_FOUND: which keys the set has for the token; a sentence without values. */
+extern char *jws_key_problem(const JwsToken *token, const JoseKeySet *set);
 /* The payload as a JSON object under the same strict rules. */
 extern JoseStatus jwt_payload(const JwsToken *token, Jsonb **claims);
 

@@ -112,13 +112,22 @@ read_purpose(JsonbContainer *jwk, bool with_private, JoseKey *key)
 {
 	JsonbValue value;
 	uint32 allowed = key->suits;
+	const char *why = NULL;
+
+	if (allowed == 0)
+		why = "The secret is shorter than the hash of any algorithm (RFC 7518 3.2).";
 
 	if (member_get(jwk, "use", &value) && !member_text_is(&value, "sig"))
+	{
 		allowed = 0;
+		why = "Its use is not \"sig\".";
+	}
 	if (member_get(jwk, "alg", &value))
 	{
 		if (value.type == jbvString)
 			key->alg = jose_algorithm_by_name(value.val.string.val, value.val.string.len);
+		if ((key->suits & key->alg) == 0)
+			why = "Its alg is no signature algorithm that suits its type, curve and size.";
 		allowed &= key->alg;
 	}
 	if (member_get(jwk, "kid", &value))
@@ -126,10 +135,16 @@ read_purpose(JsonbContainer *jwk, bool with_private, JoseKey *key)
 		if (value.type == jbvString && value.val.string.len <= JOSE_MAX_KID_BYTES)
 			key->kid = pnstrdup(value.val.string.val, value.val.string.len);
 		else
+		{
 			allowed = 0;
+			why = "Its kid is not a string of at most 1 KiB.";
+		}
 	}
 	if (key_ops_allow(jwk, "verify"))
 		key->verifies = allowed;
+	else if (allowed != 0)
+		why = "Its key_ops are not an array of different strings with \"verify\" among them.";
+	key->no_verify = key->verifies == 0 ? why : NULL;
 	if (with_private && key_ops_allow(jwk, "sign"))
 		key->signs = allowed;
 }
@@ -199,17 +214,17 @@ jwk_read_thumbprint(JsonbContainer *jwk, JoseKey *key, const char **error)
 	return *error == NULL;
 }
 
-bool
-jwk_is_secret(JsonbContainer *jwk)
+const char *
+jwk_secret_member(JsonbContainer *jwk)
 {
 	JsonbValue value;
 
-	if (member_text(jwk, "kty", &value) && member_text_is(&value, "oct"))
-		return true;
 	for (size_t i = 0; i < lengthof(secret_members); i++)
 	{
 		if (member_get(jwk, secret_members[i], &value))
-			return true;
+			return secret_members[i];
 	}
-	return false;
+	if (member_text(jwk, "kty", &value) && member_text_is(&value, "oct"))
+		return "kty";
+	return NULL;
 }

@@ -20,7 +20,7 @@ extern bool jwk_read(JsonbContainer *jwk, bool with_private, JoseKey *key, const
 /* Only what the thumbprint needs and the checks of the material. */
 extern bool jwk_read_thumbprint(JsonbContainer *jwk, JoseKey *key, const char **error);
 
-/* Does this value hold private or secret material (JK-7, JK-8)? */
-extern bool jwk_is_secret(JsonbContainer *jwk);
+/* The member that makes this a private or symmetric key (JK-7, JK-8); NULL: there is none. */
+extern const char *jwk_secret_member(JsonbContainer *jwk);
 
 #endif /* SMART_FHIR_JOSE_JWK_H */

@@ -152,36 +152,83 @@ jws_peek(const char *token, size_t len, Jsonb **header, Jsonb **payload)
 	return JOSE_OK;
 }
 
+/* What the set has for a token. The same key published twice counts once. */
+typedef struct KeyChoice
+{
+	bool kid_known;			/* some key has the token's kid */
+	int n_fitting;			/* different keys that the rule leaves; 2 stands for more too */
+	const JoseKey *fitting; /* the first of them */
+} KeyChoice;
+
 /*
- * The one key of the set that fits; NULL when none or more than one does. Keys are
- * never tried one after another: then a token could be accepted under a key that it
- * does not name.
+ * The kid rule: a token with a kid is for the key of this kid; when no key of the set has it, for
+ * a key without a kid. A token without a kid is for any key. Exactly one key must be left whose
+ * use and alg allow the token's algorithm. Keys are never tried one after another: then a
+ * token could be accepted under a key that it does not name.
  */
-static const JoseKey *
+static KeyChoice
 choose_key(const JwsToken *token, const JoseKeySet *set)
 {
-	const JoseKey *chosen = NULL;
+	KeyChoice choice = {false, 0, NULL};
 
+	for (int i = 0; token->kid != NULL && i < jose_keyset_size(set); i++)
+	{
+		const char *kid = jose_key_kid(jose_keyset_key(set, i));
+
+		choice.kid_known = choice.kid_known || (kid != NULL && strcmp(kid, token->kid) == 0);
+	}
 	for (int i = 0; i < jose_keyset_size(set); i++)
 	{
 		const JoseKey *key = jose_keyset_key(set, i);
 
 		if ((key->verifies & token->algorithm) == 0)
 			continue;
-		if (token->kid != NULL && (key->kid == NULL || strcmp(key->kid, token->kid) != 0))
+		if (token->kid != NULL &&
+			(choice.kid_known ? key->kid == NULL || strcmp(key->kid, token->kid) != 0
+							  : key->kid != NULL))
 			continue;
-		if (chosen != NULL)
-			return NULL;
-		chosen = key;
+		if (choice.n_fitting == 0)
+		{
+			choice.fitting = key;
+			choice.n_fitting = 1;
+		}
+		else if (strcmp(choice.fitting->thumbprint, key->thumbprint) != 0)
+			choice.n_fitting = 2;
 	}
-	return chosen;
+	return choice;
+}
+
+char *
+jws_key_problem(const JwsToken *token, const JoseKeySet *set)
+{
+	KeyChoice choice = choose_key(token, set);
+	int n = jose_keyset_size(set);
+	const char *alg = jose_algorithm_name(token->algorithm);
+
+	if (n == 0)
+		return pstrdup("The key set has no key that can be used.");
+	if (choice.n_fitting > 1)
+		return psprintf(
+			token->kid == NULL
+				? "The token has no kid, and more than one of the %d usable keys fits %s."
+			: choice.kid_known
+				? "More than one of the %d usable keys has the token's kid and fits %s."
+				: "None of the %d usable keys has the token's kid, and more than one without a kid "
+				  "fits %s.",
+			n,
+			alg);
+	if (token->kid == NULL)
+		return psprintf("None of the %d usable keys fits %s.", n, alg);
+	if (choice.kid_known)
+		return psprintf("The key that has the token's kid does not fit %s.", alg);
+	return psprintf("None of the %d usable keys has the token's kid.", n);
 }
 
 JoseStatus
 jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms, const JoseKey **key)
 {
 	const JoseAlgorithm *alg;
-	const JoseKey *chosen;
+	KeyChoice choice;
 	int index = jose_algorithm_index(token->algorithm);
 
 	if (key != NULL)
@@ -189,10 +236,10 @@ jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms, cons
 	if (index < 0 || (token->algorithm & algorithms) == 0)
 		return JOSE_ALGORITHM;
 	alg = &jose_algorithms[index];
-	chosen = choose_key(token, set);
-	if (chosen == NULL)
+	choice = choose_key(token, set);
+	if (choice.n_fitting != 1)
 		return JOSE_KEY_NOT_FOUND;
-	if (!evp_verify(chosen,
+	if (!evp_verify(choice.fitting,
 					alg,
 					token->signing_input,
 					token->signing_input_len,
@@ -200,7 +247,7 @@ jws_verify(const JwsToken *token, const JoseKeySet *set, uint32 algorithms, cons
 					token->signature_len))
 		return JOSE_SIGNATURE;
 	if (key != NULL)
-		*key = chosen;
+		*key = choice.fitting;
 	return JOSE_OK;
 }
 

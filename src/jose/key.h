@@ -20,12 +20,13 @@
 struct JoseKey
 {
 	JoseKeyType type;
-	int size;		 /* bytes: RSA modulus, EC coordinate, OKP key, oct secret */
-	uint32 suits;	 /* algorithms that type, curve and size allow */
-	uint32 verifies; /* of these, what use, key_ops and alg let it verify */
-	uint32 signs;	 /* the same for signing; 0 for a public key */
-	uint32 alg;		 /* bit of the member alg, 0 when it has none that is known */
-	char *kid;		 /* NULL when absent */
+	int size;			   /* bytes: RSA modulus, EC coordinate, OKP key, oct secret */
+	uint32 suits;		   /* algorithms that type, curve and size allow */
+	uint32 verifies;	   /* of these, what use, key_ops and alg let it verify */
+	uint32 signs;		   /* the same for signing; 0 for a public key */
+	const char *no_verify; /* why verifies is 0, a sentence; else NULL */
+	uint32 alg;			   /* bit of the member alg, 0 when it has none that is known */
+	char *kid;			   /* NULL when absent */
 	char thumbprint[JOSE_THUMBPRINT_LEN + 1];
 	EVP_PKEY *pkey;		   /* NULL for oct */
 	unsigned char *secret; /* oct only */

@@ -75,13 +75,19 @@ jose_status_detail(JoseStatus status)
 void
 jose_raise(JoseStatus status)
 {
+	jose_raise_detail(status, jose_status_detail(status));
+}
+
+void
+jose_raise_detail(JoseStatus status, const char *detail)
+{
 	const StatusText *text = find_text(status);
 
 	if (status == JOSE_HELD_CURSOR)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("cannot log in while a cursor WITH HOLD is open"),
-				errdetail("%s", text->detail),
+				errdetail("%s", detail),
 				errhint("Close the cursor, or run CLOSE ALL, before logging in."),
 				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, text->code),
@@ -90,7 +96,7 @@ jose_raise(JoseStatus status)
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			errmsg("access token is not accepted"),
-			errdetail("%s", text->detail),
+			errdetail("%s", detail),
 			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 			err_generic_string(PG_DIAG_CONSTRAINT_NAME, text->code),
 			errhidestmt(true),

@@ -87,7 +87,8 @@ typedef struct Keys
 	bool exact;	  /* bytes are compared: a deterministic collation */
 	bool stored;  /* by the table, else computed from the resource */
 	bool spelled; /* array, or all regular rows spell their key in the same way */
-	bool known;	  /* stored, or as smart_internal.row_patients() and row_patient() find them in the row */
+	bool
+		known; /* stored, or as smart_internal.row_patients() and row_patient() find them in the row */
 	const char *session_patient;
 	const char *session_patients;
 	const char *patient_key;

@@ -278,9 +278,13 @@ smart_keep_followed(PG_FUNCTION_ARGS)
 	values[1] = PointerGetDatum(trigger_arguments(data->tg_trigger));
 	values[2] = ObjectIdGetDatum(RelationGetRelid(rel));
 	before = become_owner(rel->rd_rel->relowner);
-	if (SPI_execute_with_args(
-			"SELECT smart_internal.followed_patient($1, $2, $3)", 3, types, values, NULL, false, 1) !=
-			SPI_OK_SELECT ||
+	if (SPI_execute_with_args("SELECT smart_internal.followed_patient($1, $2, $3)",
+							  3,
+							  types,
+							  values,
+							  NULL,
+							  false,
+							  1) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not look up what a row follows");
 	patient = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -412,7 +416,8 @@ smart_refresh_followed(PG_FUNCTION_ARGS)
 	bool isnull;
 
 	before = become_owner(owner_checked(relid));
-	if (SPI_execute_with_args("SELECT smart_internal.follow_all($1)", 1, types, values, NULL, false, 1) !=
+	if (SPI_execute_with_args(
+			"SELECT smart_internal.follow_all($1)", 1, types, values, NULL, false, 1) !=
 			SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not refresh what a table follows");

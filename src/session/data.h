@@ -54,13 +54,13 @@ typedef struct Session
 	int32 patient;
 	int32 encounter;
 	int32 fhir_user;
-	int32 scope;		   /* canonical text, malformed tokens left out */
-	int32 grants;		   /* its resource scopes as the token spells them */
-	int32 key_thumbprint;  /* of the key that signed; absent after assume() */
-	int32 claims;		   /* offset of a jsonb, aligned */
-	uint32 kind;		   /* for src/policy, in this backend; 0: none */
-	int32 reach[3];		   /* SessionReach by ScopeLevel */
-	SessionTexts patients; /* what patient/ reaches: the patient and its aliases */
+	int32 scope;				/* canonical text, malformed tokens left out */
+	int32 grants;				/* its resource scopes as the token spells them */
+	int32 key_thumbprint;		/* of the key that signed; absent after assume() */
+	int32 claims;				/* offset of a jsonb, aligned */
+	uint32 kind;				/* for src/policy, in this backend; 0: none */
+	int32 reach[3];				/* SessionReach by ScopeLevel */
+	SessionTexts patients;		/* what patient/ reaches: the patient and its aliases */
 	SessionTexts user_patients; /* what user/ reaches when REACH_PATIENTS */
 	SessionTexts audience;
 	SessionTexts bases;	  /* FHIR bases that the token opens, no trailing slash */

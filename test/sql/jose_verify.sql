@@ -109,7 +109,7 @@ SELECT pg_temp.code(smart.jwt_sign('{"exp": 4102444800}', :'oct'), :'jwks', algo
 SELECT smart.jwt_sign('{"exp": 4102444800}', :'oct') AS mac \gset
 SELECT pg_temp.code(left(:'mac', -3), :'oct'), pg_temp.code(:'mac' || 'AAAA', :'oct'), pg_temp.code(left(:'mac', -4) || 'AAAA', :'oct');
 
--- The choice of the key: by kid; without a kid the one that fits; never one after another.
+-- The choice of the key: by kid, or the one without a kid; without a kid the one that fits; an equal key is no other.
 CREATE TEMP TABLE choice AS
 	SELECT what, set, header FROM (VALUES
 	('1 kid of the key', jsonb_build_array(:'public_rsa'::jsonb), '{"kid": "rsa-2048"}'::jsonb),
