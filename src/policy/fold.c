@@ -70,10 +70,12 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "policy/guard.h"
-#include "policy/policy.h"
+#include "policy/call.h"
+#include "policy/marks.h"
+#include "policy/options.h"
 #include "policy/plans.h"
 #include "policy/regular.h"
+#include "policy/statement.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy_support);
@@ -296,6 +298,29 @@ find_call(FuncExpr *call)
 							DatumGetJsonbP(options->constvalue));
 }
 
+/* The plan that is made of root has a call in this form. */
+static void
+note_form(PlannerInfo *root, PolicyCall call, PolicyForm form)
+{
+	if (!statement_is_query(root))
+	{
+		policy_plans_note_unmarked(call, form);
+		return;
+	}
+	statement_mark(MARK_FORM(form), call);
+	statement_mark(PROCOID, policy_plans_note(call, form));
+}
+
+/* It rests on these indexes of irregular rows being empty. */
+static void
+note_regular(List *indexes)
+{
+	ListCell *cell;
+
+	foreach(cell, indexes)
+		statement_mark(MARK_REGULAR, lfirst_oid(cell));
+}
+
 static Node *
 simplify(SupportRequestSimplify *request)
 {
@@ -312,7 +337,7 @@ simplify(SupportRequestSimplify *request)
 
 	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
 		return NULL;
-	guard_note_policy();
+	statement_note_policy();
 	check = policy_as_row_check(call);
 	if (check == NULL)
 		return NULL;
@@ -322,10 +347,10 @@ simplify(SupportRequestSimplify *request)
 
 	describe_keys(call, policy_call_table(number), &keys);
 	form = policy_call_form(number, session_current(), &levels);
-	guarded = guard_is_planning_query(request->root);
+	guarded = statement_is_query(request->root);
 	if (form == POLICY_BY_ROW)
 	{
-		guard_note_form(request->root, number, form);
+		note_form(request->root, number, form);
 		return (Node *) check;
 	}
 	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes);
@@ -334,8 +359,8 @@ simplify(SupportRequestSimplify *request)
 	{
 		if (guarded && regular)
 		{
-			guard_note_form(request->root, number, POLICY_ALL);
-			guard_note_regular(indexes);
+			note_form(request->root, number, POLICY_ALL);
+			note_regular(indexes);
 			return makeBoolConst(true, false);
 		}
 		form = POLICY_ALL_BY_ROW;
@@ -351,16 +376,16 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_checked(call, &keys, form);
 			if (condition != NULL)
 			{
-				guard_note_form(request->root, number, form);
+				note_form(request->root, number, form);
 				if (!keys.array || keys.stored)
-					guard_note_regular(indexes);
+					note_regular(indexes);
 				return (Node *) condition;
 			}
 		}
 		if (keys.array || (regular && guarded && keys.spelled))
 			condition = compare_session(call, &keys, several);
 		if (condition != NULL && !keys.array)
-			guard_note_regular(indexes);
+			note_regular(indexes);
 		if (condition == NULL)
 		{
 			/* both spellings, or the mark of several patients */
@@ -371,7 +396,7 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_session(call, &keys, true);
 		}
 	}
-	guard_note_form(request->root, number, form);
+	note_form(request->root, number, form);
 	if (condition == NULL)
 		return (Node *) check;
 	return (Node *) makeBoolExpr(AND_EXPR, list_make2(condition, check), -1);

@@ -33,38 +33,24 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "policy/call.h"
 #include "policy/guard.h"
-#include "session/log_mask.h"
-#include "policy/policy.h"
+#include "policy/marks.h"
 #include "policy/plans.h"
 #include "policy/regular.h"
+#include "policy/statement.h"
+#include "session/log_mask.h"
 #include "session/session.h"
-
-/* No syscache has these ids. */
-#define MARK_POLICY (-0x5346)
-#define MARK_REGULAR (-0x5347)			   /* hashValue: the index */
-#define MARK_FORM(form) (-0x5350 - (form)) /* hashValue: the call */
 
 /* One started statement on a protected table; lives and dies with its executor state. */
 typedef struct GuardedQuery
 {
 	dlist_node node;
-	QueryDesc *query;
-	uint64 generation;
+	RunningStatement statement;
 	int32 interaction; /* of that session when the forms were last compared */
 	bool stands_alone; /* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
 } GuardedQuery;
-
-/* One call of our planner hook. */
-typedef struct GuardedPlanning
-{
-	struct GuardedPlanning *outer;
-	Query *parse;
-	MemoryContext context;
-	bool has_policy;
-	List *marks; /* PlanInvalItems */
-} GuardedPlanning;
 
 static planner_hook_type next_planner_hook = NULL;
 static ExecutorStart_hook_type next_executor_start_hook = NULL;
@@ -72,76 +58,7 @@ static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
-static GuardedPlanning *planning = NULL;
 static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
-static GuardedQuery *running = NULL; /* the innermost statement, when it is guarded */
-
-void
-guard_note_policy(void)
-{
-	if (planning != NULL)
-		planning->has_policy = true;
-}
-
-bool
-guard_is_planning(void)
-{
-	return planning != NULL && running == NULL;
-}
-
-bool
-guard_is_planning_query(PlannerInfo *root)
-{
-	if (planning == NULL || IsParallelWorker())
-		return false;
-	while (root->parent_root != NULL)
-		root = root->parent_root;
-	return root->parse != NULL && root->parse == planning->parse;
-}
-
-static void
-add_mark(int cache_id, uint32 value)
-{
-	MemoryContext old;
-	PlanInvalItem *mark;
-	ListCell *cell;
-
-	foreach(cell, planning->marks)
-	{
-		mark = lfirst(cell);
-		if (mark->cacheId == cache_id && mark->hashValue == value)
-			return;
-	}
-	old = MemoryContextSwitchTo(planning->context);
-	mark = makeNode(PlanInvalItem);
-	mark->cacheId = cache_id;
-	mark->hashValue = value;
-	planning->marks = lappend(planning->marks, mark);
-	MemoryContextSwitchTo(old);
-}
-
-void
-guard_note_form(PlannerInfo *root, PolicyCall call, PolicyForm form)
-{
-	if (!guard_is_planning_query(root))
-	{
-		policy_plans_note_unmarked(call, form);
-		return;
-	}
-	add_mark(MARK_FORM(form), call);
-	add_mark(PROCOID, policy_plans_note(call, form));
-}
-
-void
-guard_note_regular(List *indexes)
-{
-	ListCell *cell;
-
-	if (planning == NULL)
-		return;
-	foreach(cell, indexes)
-		add_mark(MARK_REGULAR, lfirst_oid(cell));
-}
 
 /*
  * PostgreSQL also asks the SELECT policy about new rows (RETURNING, ON CONFLICT, UPDATE with a
@@ -167,36 +84,37 @@ ask_new_rows_by_row(Query *query)
 }
 
 static PlannedStmt *
+plan_next(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+{
+	if (next_planner_hook)
+		return next_planner_hook(parse, query_string, cursor_options, params);
+	return standard_planner(parse, query_string, cursor_options, params);
+}
+
+static PlannedStmt *
 guard_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
 {
-	GuardedPlanning this = {planning, parse, CurrentMemoryContext, false, NIL};
-	GuardedQuery *outer_running = running;
-	PlannedStmt *plan;
+	PlannedStatement this = {NULL, NULL, parse, CurrentMemoryContext, false, NIL};
+	PlannedStmt *volatile plan;
 
 	/* once for each statement that a client sends */
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
 	this.has_policy = ask_new_rows_by_row(parse);
+	statement_enter_planning(&this);
 	PG_TRY();
 	{
-		planning = &this;
-		running = NULL;
-		if (next_planner_hook)
-			plan = next_planner_hook(parse, query_string, cursor_options, params);
-		else
-			plan = standard_planner(parse, query_string, cursor_options, params);
+		plan = plan_next(parse, query_string, cursor_options, params);
 		if (this.has_policy)
-		{
-			add_mark(MARK_POLICY, 0);
-			plan->invalItems = list_concat(plan->invalItems, this.marks);
-		}
+			statement_mark(MARK_POLICY, 0);
 	}
 	PG_FINALLY();
 	{
-		planning = this.outer;
-		running = outer_running;
+		statement_leave_planning();
 	}
 	PG_END_TRY();
+	if (this.has_policy)
+		plan->invalItems = list_concat(plan->invalItems, this.marks);
 	return plan;
 }
 
@@ -286,8 +204,8 @@ stands_alone(const PlannedStmt *plan)
 static void
 check_end(const GuardedQuery *entry)
 {
-	if (entry != NULL && entry->stands_alone && entry->generation != 0 &&
-		entry->generation != session_generation())
+	if (entry != NULL && entry->stands_alone && entry->statement.generation != 0 &&
+		entry->statement.generation != session_generation())
 		jose_raise(JOSE_SESSION_CHANGED);
 }
 
@@ -299,11 +217,11 @@ check_continue(GuardedQuery *entry)
 	ListCell *cell;
 	int levels;
 
-	if (entry->generation != session_generation())
+	if (entry->statement.generation != session_generation())
 		jose_raise(JOSE_SESSION_CHANGED);
 	if (session == NULL || (session->interaction == entry->interaction))
 		return;
-	foreach(cell, entry->query->plannedstmt->invalItems)
+	foreach(cell, entry->statement.query->plannedstmt->invalItems)
 	{
 		const PlanInvalItem *mark = lfirst(cell);
 
@@ -341,8 +259,8 @@ guard_executor_start(QueryDesc *query, int eflags)
 	{
 		GuardedQuery *entry = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(GuardedQuery));
 
-		entry->query = query;
-		entry->generation = session_generation();
+		entry->statement.query = query;
+		entry->statement.generation = session_generation();
 		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
 		entry->stands_alone = stands_alone(query->plannedstmt);
 		entry->callback.func = forget_query;
@@ -361,32 +279,10 @@ guarded_query(QueryDesc *query)
 	{
 		GuardedQuery *entry = dlist_container(GuardedQuery, node, iter.cur);
 
-		if (entry->query == query)
+		if (entry->statement.query == query)
 			return entry;
 	}
 	return NULL;
-}
-
-void
-guard_note_irregular_row(void)
-{
-	const PlannedStmt *plan;
-	ListCell *cell;
-
-	if (running == NULL)
-		return;
-	plan = running->query->plannedstmt;
-	foreach(cell, plan->resultRelations)
-		CacheInvalidateRelcacheByRelid(rt_fetch(lfirst_int(cell), plan->rtable)->relid);
-}
-
-bool
-guard_statement_generation(uint64 *generation)
-{
-	if (running == NULL)
-		return false;
-	*generation = running->generation;
-	return true;
 }
 
 static void
@@ -402,7 +298,7 @@ static void
 guard_executor_run(QueryDesc *query, ScanDirection direction,
 				   uint64 count COMPAT_EXECUTE_ONCE_PARAM)
 {
-	GuardedQuery *outer = running;
+	const RunningStatement *outer;
 	GuardedQuery *entry;
 
 	if (dlist_is_empty(&guarded_queries))
@@ -413,15 +309,15 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 	entry = guarded_query(query);
 	if (entry != NULL)
 		check_continue(entry);
+	outer = statement_enter(entry == NULL ? NULL : &entry->statement);
 	PG_TRY();
 	{
-		running = entry;
 		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
 		check_end(entry);
 	}
 	PG_FINALLY();
 	{
-		running = outer;
+		statement_leave(outer);
 	}
 	PG_END_TRY();
 }
@@ -439,22 +335,24 @@ finish_next(QueryDesc *query)
 static void
 guard_executor_finish(QueryDesc *query)
 {
-	GuardedQuery *outer = running;
+	const RunningStatement *outer;
+	GuardedQuery *entry;
 
 	if (dlist_is_empty(&guarded_queries))
 	{
 		finish_next(query);
 		return;
 	}
+	entry = guarded_query(query);
+	outer = statement_enter(entry == NULL ? NULL : &entry->statement);
 	PG_TRY();
 	{
-		running = guarded_query(query);
 		finish_next(query);
-		check_end(running);
+		check_end(entry);
 	}
 	PG_FINALLY();
 	{
-		running = outer;
+		statement_leave(outer);
 	}
 	PG_END_TRY();
 }

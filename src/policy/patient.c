@@ -23,9 +23,9 @@
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "policy/guard.h"
 #include "policy/policy.h"
 #include "policy/patient.h"
+#include "policy/statement.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_session_patients);
@@ -190,10 +190,10 @@ statement_started_under(void)
 {
 	uint64 generation;
 
-	if (guard_statement_generation(&generation))
+	if (statement_generation(&generation))
 		return generation + 1;
 	/* for an estimate, or in a worker, whose session cannot change */
-	return guard_is_planning() || IsParallelWorker() ? session_generation() + 1 : 0;
+	return statement_is_planned() || IsParallelWorker() ? session_generation() + 1 : 0;
 }
 
 void

@@ -32,7 +32,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "policy/policy.h"
+#include "policy/options.h"
 #include "policy/plans.h"
 
 /* Four a table; a backend that meets more starts again from nothing. */

@@ -8,30 +8,17 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_collation.h"
-#include "catalog/pg_policy.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "rewrite/rowsecurity.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 #include "utils/uuid.h"
 
 #include "compat.h"
-#include "policy/guard.h"
 #include "policy/policy.h"
 #include "policy/plans.h"
+#include "policy/statement.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy);
@@ -62,140 +49,6 @@ policy_raise_insufficient(const char *type, const char *letters)
 			errhidestmt(true),
 			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "insufficient_scope"));
-}
-
-static JsonbValue *
-option(Jsonb *options, const char *name)
-{
-	JsonbValue key;
-
-	key.type = jbvString;
-	key.val.string.val = unconstify(char *, name);
-	key.val.string.len = strlen(name);
-	return findJsonbValueFromContainer(&options->root, JB_FOBJECT, &key);
-}
-
-char *
-policy_option_text(Jsonb *options, const char *name)
-{
-	JsonbValue *value = option(options, name);
-
-	return value != NULL && value->type == jbvString
-			   ? pnstrdup(value->val.string.val, value->val.string.len)
-			   : NULL;
-}
-
-static bool
-option_bool(Jsonb *options, const char *name)
-{
-	JsonbValue *value = option(options, name);
-
-	return value != NULL && value->type == jbvBool && value->val.boolean;
-}
-
-/* An array of strings as names one after the other, ended by an empty one; NULL: none. */
-static char *
-option_names(Jsonb *options, const char *name)
-{
-	JsonbValue *value = option(options, name);
-	StringInfoData names;
-	int n;
-
-	if (value == NULL || value->type != jbvBinary || !JsonContainerIsArray(value->val.binary.data))
-		return NULL;
-	initStringInfo(&names);
-	n = JsonContainerSize(value->val.binary.data);
-	for (int i = 0; i < n; i++)
-	{
-		JsonbValue *element = getIthJsonbValueFromContainer(value->val.binary.data, i);
-
-		if (element->type == jbvString && element->val.string.len > 0)
-		{
-			appendBinaryStringInfo(&names, element->val.string.val, element->val.string.len);
-			appendStringInfoChar(&names, '\0');
-		}
-	}
-	appendStringInfoChar(&names, '\0');
-	return names.data;
-}
-
-bool
-policy_options_are_current(Jsonb *options)
-{
-	JsonbValue *revision = option(options, "revision");
-
-	return revision != NULL && revision->type == jbvNumeric &&
-		   DatumGetInt32(DirectFunctionCall1(
-			   numeric_int4, NumericGetDatum(revision->val.numeric))) == fhir_revision;
-}
-
-/* Is an option this text? */
-static bool
-option_is(Jsonb *options, const char *name, const char *value)
-{
-	JsonbValue *given = option(options, name);
-
-	return given != NULL && given->type == jbvString &&
-		   given->val.string.len == (int) strlen(value) &&
-		   memcmp(given->val.string.val, value, strlen(value)) == 0;
-}
-
-bool
-policy_keys_are_references(Jsonb *options)
-{
-	return option_is(options, "patients_form", "reference");
-}
-
-Oid
-policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes)
-{
-	/* documented, since plans show it; all else that a folded policy calls is internal */
-	bool is_public = strcmp(name, "patient_key") == 0;
-
-	return GetSysCacheOid3(PROCNAMEARGSNSP,
-						   Anum_pg_proc_oid,
-						   CStringGetDatum(name),
-						   PointerGetDatum(buildoidvector(argtypes, nargs)),
-						   ObjectIdGetDatum(is_public ? get_namespace_oid("smart", false)
-													  : get_func_namespace(function)));
-}
-
-void
-policy_options(Jsonb *options, AccessTable *table)
-{
-	char *version;
-	char *reading;
-	char *base_url;
-
-	if (!JB_ROOT_IS_OBJECT(options))
-		elog(ERROR, "options of a smart_fhir policy are no object");
-	version = policy_option_text(options, "fhir_version");
-	reading = policy_option_text(options, "compartment");
-	if (version == NULL || !fhir_version_parse(version, &table->version) || reading == NULL ||
-		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
-		elog(ERROR, "options of a smart_fhir policy are incomplete");
-	if (!policy_options_are_current(options))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("policy was made for another revision of the FHIR definitions"),
-				errhint("Run smart.protect() on the table again."));
-	table->reading = strcmp(reading, "full") == 0 ? FHIR_FULL : FHIR_SUBJECT;
-	table->shared = option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
-	if (option(options, "shared") == NULL)
-		table->shared = SHARED_DEFAULT;
-	table->shared_types = option_names(options, "shared_types");
-	table->has_patients = option_bool(options, "patients");
-	table->one_key = option_is(options, "key", "one");
-	table->references = policy_keys_are_references(options);
-	table->followed = option(options, "follow") != NULL;
-	table->base_url.data = NULL;
-	table->base_url.len = 0;
-	base_url = policy_option_text(options, "base_url");
-	if (base_url != NULL)
-	{
-		table->base_url.data = base_url;
-		table->base_url.len = strlen(base_url);
-	}
 }
 
 static void
@@ -346,31 +199,6 @@ policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull, 
 		add_stored_key(row, keys, table, value, type);
 }
 
-AccessCommand
-policy_command_parse(const char *name, bool *check)
-{
-	*check = false;
-	if (strcmp(name, "SELECT") == 0)
-		return COMMAND_SELECT;
-	if (strcmp(name, "INSERT CHECK") == 0)
-	{
-		*check = true;
-		return COMMAND_INSERT;
-	}
-	if (strcmp(name, "UPDATE") == 0)
-		return COMMAND_UPDATE;
-	if (strcmp(name, "UPDATE CHECK") == 0)
-	{
-		*check = true;
-		return COMMAND_UPDATE;
-	}
-	if (strcmp(name, "DELETE") == 0)
-		return COMMAND_DELETE;
-	ereport(ERROR,
-			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			errmsg("invalid value for parameter \"%s\"", "command"));
-}
-
 /* The table's options, which a backend that has planned the policy knows already. */
 static void
 read_options(FunctionCallInfo fcinfo, AccessTable *table)
@@ -428,7 +256,7 @@ policy_state(FunctionCallInfo fcinfo)
 	state->epoch = session_epoch();
 	state->generation = session_generation();
 	/* a login may have come between the start of the statement and its first row */
-	if (guard_statement_generation(&started_under) && started_under != state->generation)
+	if (statement_generation(&started_under) && started_under != state->generation)
 		state->changed = true;
 	fcinfo->flinfo->fn_extra = state;
 	return state;
@@ -477,130 +305,11 @@ smart_row_policy(PG_FUNCTION_ARGS)
 			allowed = access_permits_command(session, &state->table, row, state->command);
 			/* others' plans rest on there being none */
 			if (allowed && state->check && !access_row_has_one_key(&state->table, row))
-				guard_note_irregular_row();
+				statement_note_irregular_row();
 		}
 		access_row_reset(row);
 	}
 	if (!allowed && state->check)
 		policy_raise_insufficient(NULL, state->command == COMMAND_INSERT ? "c" : "u");
 	PG_RETURN_BOOL(allowed);
-}
-
-/* The node as a call of smart_internal.row_policy(), or NULL. */
-static FuncExpr *
-as_policy_call(Node *node)
-{
-	FuncExpr *call = (FuncExpr *) node;
-	char *name;
-	char *schema;
-
-	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != POLICY_N_ARGS)
-		return NULL;
-	name = get_func_name(call->funcid);
-	schema = get_namespace_name(get_func_namespace(call->funcid));
-	if (name != NULL && strcmp(name, "row_policy") == 0 && schema != NULL &&
-		strcmp(schema, "smart_internal") == 0)
-		return call;
-	return NULL;
-}
-
-FuncExpr *
-policy_call_of(Relation rel)
-{
-	ListCell *cell;
-
-	if (!rel->rd_rel->relrowsecurity || rel->rd_rsdesc == NULL)
-		return NULL;
-	foreach(cell, rel->rd_rsdesc->policies)
-	{
-		RowSecurityPolicy *policy = lfirst(cell);
-		FuncExpr *call =
-			policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
-
-		if (call != NULL)
-			return call;
-	}
-	return NULL;
-}
-
-FuncExpr *
-policy_call_stored(Oid relid)
-{
-	Relation catalog = table_open(PolicyRelationId, AccessShareLock);
-	FuncExpr *call = NULL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(
-		&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
-	while (call == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool isnull;
-		Datum qual =
-			heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
-
-		if (!isnull && ((Form_pg_policy) GETSTRUCT(tuple))->polcmd == ACL_SELECT_CHR)
-			call = as_policy_call(stringToNode(TextDatumGetCString(qual)));
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return call;
-}
-
-FuncExpr *
-policy_as_row_check(FuncExpr *call)
-{
-	static const Oid argtypes[] = {TEXTOID, ANYOID, JSONBOID, TEXTOID, TEXTOID, JSONBOID};
-	Const *options = list_nth(call->args, POLICY_OPTIONS);
-	Oid function = policy_function_beside(call->funcid, "row_check", POLICY_N_ARGS, argtypes);
-	FuncExpr *check;
-
-	if (!OidIsValid(function))
-		return NULL;
-	check = copyObject(call);
-	check->funcid = function;
-	/* keys that row_check() can find in the resource are not worth computing for it */
-	if (IsA(options, Const) && !options->constisnull &&
-		!option_bool(DatumGetJsonbP(options->constvalue), "patients"))
-		lfirst(list_nth_cell(check->args, POLICY_PATIENTS)) =
-			makeNullConst(TEXTARRAYOID, -1, DEFAULT_COLLATION_OID);
-	return check;
-}
-
-static bool
-ask_by_row(Node *node, void *context)
-{
-	FuncExpr *call;
-	FuncExpr *check;
-
-	if (node == NULL)
-		return false;
-	call = IsA(node, FuncExpr) ? as_policy_call(node) : NULL;
-	if (call == NULL)
-		return expression_tree_walker(node, ask_by_row, context);
-	check = policy_as_row_check(call);
-	if (check != NULL)
-	{
-		call->funcid = check->funcid;
-		call->args = check->args;
-	}
-	*(bool *) context = true;
-	return false;
-}
-
-bool
-policy_ask_by_row(Node *expression)
-{
-	bool found = false;
-
-	(void) ask_by_row(expression, &found);
-	return found;
-}
-
-bool
-policy_is_call(const char *expression)
-{
-	return as_policy_call(stringToNode(expression)) != NULL;
 }

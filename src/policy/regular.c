@@ -36,7 +36,8 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "policy/policy.h"
+#include "policy/call.h"
+#include "policy/options.h"
 #include "policy/regular.h"
 
 PG_FUNCTION_INFO_V1(smart_irregular_index);
