@@ -74,6 +74,15 @@ compat_check_execute(Oid function)
 #define COMPAT_EXECUTE_ONCE_ARG , execute_once
 #endif
 
+/* 18: index_beginscan() can count what it does */
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), (norderbys))
+#else
+#define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \
+	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
+#endif
+
 /* A hint to the processor; any address will do. */
 #ifdef __GNUC__
 #define compat_prefetch(address) __builtin_prefetch(address)

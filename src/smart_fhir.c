@@ -13,6 +13,7 @@
 #include "session/issuer.h"
 #include "session/log_mask.h"
 #include "policy/plans.h"
+#include "session/revocation.h"
 #include "session/session.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
@@ -29,6 +30,7 @@ _PG_init(void)
 	session_init();
 	session_cache_init();
 	issuer_init();
+	revocation_init();
 	access_init();
 	policy_plans_init();
 	guard_init();

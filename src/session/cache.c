@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "session/revocation.h"
 #include "session/session.h"
 
 #define MAX_SESSION_BYTES (16 * 1024)
@@ -26,6 +27,7 @@ typedef struct CacheEntry
 	unsigned char digest[SESSION_DIGEST_LENGTH]; /* hash key */
 	dlist_node node;							 /* least recently used last */
 	uint64 issuer_epoch;
+	uint64 revocation_epoch; /* when it was last seen not to be revoked */
 	TimestampTz not_before;
 	Session *session;
 } CacheEntry;
@@ -82,7 +84,7 @@ remove_entry(CacheEntry *entry)
 }
 
 Session *
-session_cache_find(const unsigned char *digest)
+session_cache_find(const unsigned char *digest, uint64 *unrevoked_at)
 {
 	CacheEntry *entry;
 	TimestampTz now;
@@ -102,6 +104,16 @@ session_cache_find(const unsigned char *digest)
 	}
 	if (now < entry->not_before)
 		return NULL;
+	*unrevoked_at = revocation_epoch();
+	if (entry->revocation_epoch != *unrevoked_at)
+	{
+		if (revocation_meets(entry->session))
+		{
+			remove_entry(entry);
+			return NULL;
+		}
+		entry->revocation_epoch = *unrevoked_at;
+	}
 	dlist_move_head(&recent, &entry->node);
 	copy = palloc(entry->session->size);
 	memcpy(copy, entry->session, entry->session->size);
@@ -110,7 +122,7 @@ session_cache_find(const unsigned char *digest)
 
 void
 session_cache_store(const unsigned char *digest, const SessionSource *source,
-					const Session *session)
+					const Session *session, uint64 unrevoked_at)
 {
 	CacheEntry *entry;
 	Session *copy;
@@ -142,6 +154,7 @@ session_cache_store(const unsigned char *digest, const SessionSource *source,
 	}
 	entry->session = copy;
 	entry->issuer_epoch = source->issuer_epoch;
+	entry->revocation_epoch = unrevoked_at;
 	entry->not_before = Max(source->times.has_nbf ? source->times.nbf : 0,
 							source->times.has_iat ? source->times.iat : 0) -
 						source->issuer->leeway_usecs;

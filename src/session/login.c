@@ -18,6 +18,7 @@
 
 #include "compat.h"
 #include "session/log_mask.h"
+#include "session/revocation.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_login);
@@ -88,9 +89,11 @@ begin_login(void)
 }
 
 static void
-put_in_force(Session *session, bool local, int32 interaction, int32 name, uint64 floor)
+put_in_force(Session *session, uint64 unrevoked_at, bool local, int32 interaction, int32 name,
+			 uint64 floor)
 {
 	session->generation = session_next_generation();
+	session_note_unrevoked(session, unrevoked_at);
 	session->interaction = interaction;
 	session->interaction_name = name;
 	/* what never expires must not outlive the transaction */
@@ -101,7 +104,7 @@ put_in_force(Session *session, bool local, int32 interaction, int32 name, uint64
 
 /* Verify and build, with the issuer cache held while context functions may run queries. */
 static Session *
-session_from_token(const char *token, size_t len, const unsigned char *digest)
+session_from_token(const char *token, size_t len, const unsigned char *digest, uint64 *unrevoked_at)
 {
 	SessionSource source = {0};
 	Session *volatile session = NULL;
@@ -116,7 +119,11 @@ session_from_token(const char *token, size_t len, const unsigned char *digest)
 		if (status == JOSE_OK)
 		{
 			session = session_build(&source);
-			session_cache_store(digest, &source, session);
+			*unrevoked_at = revocation_epoch();
+			if (revocation_meets(session))
+				status = JOSE_REVOKED;
+			else
+				session_cache_store(digest, &source, session, *unrevoked_at);
 		}
 	}
 	PG_FINALLY();
@@ -140,6 +147,7 @@ smart_login(PG_FUNCTION_ARGS)
 	int32 name;
 	text *token;
 	Session *session;
+	uint64 unrevoked_at = 0;
 
 	log_mask_activity();
 	begin_login();
@@ -151,10 +159,11 @@ smart_login(PG_FUNCTION_ARGS)
 		jose_raise(JOSE_TOO_LARGE);
 	token = PG_GETARG_TEXT_PP(0);
 	session_digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
-	session = session_cache_find(digest);
+	session = session_cache_find(digest, &unrevoked_at);
 	if (session == NULL)
-		session = session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
-	put_in_force(session, local, interaction, name, floor);
+		session =
+			session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest, &unrevoked_at);
+	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local)
 		warn_outside_transaction("smart.login()", "The session ends with this statement.");
 	PG_RETURN_VOID();
@@ -168,6 +177,7 @@ smart_assume(PG_FUNCTION_ARGS)
 	SessionSource source = {0};
 	Session *volatile session = NULL;
 	volatile JoseStatus status;
+	volatile uint64 unrevoked_at = 0;
 	int32 interaction;
 	int32 name;
 
@@ -186,7 +196,12 @@ smart_assume(PG_FUNCTION_ARGS)
 		status = issuer == NULL ? JOSE_UNKNOWN_ISSUER
 								: session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source);
 		if (status == JOSE_OK)
+		{
 			session = session_build(&source);
+			unrevoked_at = revocation_epoch();
+			if (revocation_meets(session))
+				status = JOSE_REVOKED;
+		}
 	}
 	PG_FINALLY();
 	{
@@ -196,7 +211,7 @@ smart_assume(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	if (status != JOSE_OK)
 		jose_raise(status);
-	put_in_force(session, local, interaction, name, floor);
+	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)
 		warn_outside_transaction("smart.assume()", "The session ends with this statement.");
 	PG_RETURN_VOID();

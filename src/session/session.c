@@ -26,6 +26,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "session/revocation.h"
 #include "session/session.h"
 
 #define SESSION_SETTING "smart_fhir.session"
@@ -44,6 +45,10 @@ static uint64 epoch = 1;
 /* The issuer check is repeated only when smart.issuer changed. */
 static uint64 vouched_issuer_epoch = 0;
 static uint64 vouched_generation = 0;
+
+/* And so is the look into smart.revocation. */
+static uint64 unrevoked_epoch = 0;
+static uint64 unrevoked_generation = 0;
 
 /*
  * A setting's value is a C string, a Session is full of zero bytes: consistent overhead byte
@@ -308,12 +313,38 @@ session_vouched(const Session *session)
 	return JOSE_OK;
 }
 
+void
+session_note_unrevoked(const Session *session, uint64 revocation_epoch)
+{
+	unrevoked_epoch = revocation_epoch;
+	unrevoked_generation = session->generation;
+}
+
+/* Has the token been revoked? Asked again only after smart.revocation may have changed. */
+static bool
+session_revoked(const Session *session)
+{
+	uint64 now = revocation_epoch();
+
+	if (now == unrevoked_epoch && session->generation == unrevoked_generation)
+		return false;
+	if (revocation_meets(session))
+		return true;
+	session_note_unrevoked(session, now);
+	return false;
+}
+
 static JoseStatus
 session_status_now(const Session *session)
 {
+	JoseStatus status;
+
 	if (session->ends_at != DT_NOEND && GetCurrentTimestamp() >= session->ends_at)
 		return JOSE_EXPIRED;
-	return session_vouched(session);
+	status = session_vouched(session);
+	if (status == JOSE_OK && session_revoked(session))
+		status = JOSE_REVOKED;
+	return status;
 }
 
 JoseStatus

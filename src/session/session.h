@@ -45,6 +45,8 @@ extern void session_clear_dead_value(void);
 /* While true every session is dead; returns the former floor for session_unfloor(). */
 extern uint64 session_raise_floor(void);
 extern void session_restore_floor(uint64 floor);
+/* Its token was not in smart.revocation at this revocation_epoch(). */
+extern void session_note_unrevoked(const Session *session, uint64 revocation_epoch);
 /* A new value above the floor. */
 extern uint64 session_next_generation(void);
 
@@ -102,11 +104,13 @@ extern JoseStatus session_verify_claims(Jsonb *claims, const Issuer *issuer, Ses
 
 #define SESSION_DIGEST_LENGTH 32
 extern void session_digest(const char *token, size_t len, unsigned char *digest);
-/* A session built earlier from the same token, if its issuer is unchanged and its time has
- * come and not passed; a palloc'd copy. */
-extern Session *session_cache_find(const unsigned char *digest);
+/*
+ * A session built earlier from the same token, if its issuer is unchanged, its time has come and
+ * not passed, and it is not revoked at revocation_epoch() *unrevoked_at; a palloc'd copy.
+ */
+extern Session *session_cache_find(const unsigned char *digest, uint64 *unrevoked_at);
 extern void session_cache_store(const unsigned char *digest, const SessionSource *source,
-								const Session *session);
+								const Session *session, uint64 unrevoked_at);
 extern void session_cache_init(void);
 
 /* ---- src/session/ids.c ---- */
