@@ -12,6 +12,7 @@
 #include "policy/guard.h"
 #include "session/issuer.h"
 #include "session/log_mask.h"
+#include "oauth/seal.h"
 #include "policy/plans.h"
 #include "session/revocation.h"
 #include "session/session.h"
@@ -35,5 +36,6 @@ _PG_init(void)
 	policy_plans_init();
 	guard_init();
 	log_mask_init();
+	seal_init();
 	MarkGUCPrefixReserved("smart_fhir");
 }

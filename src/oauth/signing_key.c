@@ -1,0 +1,257 @@
+/*
+ * src/oauth/signing_key.c
+ *		The keys that sign tokens. One is published from its making, signs from signs_from until
+ *		it is retired, and stays published until the last token that it may have signed has ended.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "oauth/configuration.h"
+#include "oauth/json.h"
+#include "oauth/keygen.h"
+#include "oauth/seal.h"
+#include "oauth/secret.h"
+#include "oauth/signing_key.h"
+
+PG_FUNCTION_INFO_V1(smart_oauth_make_signing_key);
+PG_FUNCTION_INFO_V1(smart_oauth_seal_signing_keys);
+PG_FUNCTION_INFO_V1(smart_oauth_server_jwks);
+
+static SigningKey *
+read_key(StoreRow *row)
+{
+	SigningKey *key = palloc(sizeof(SigningKey));
+
+	key->kid = store_text(row, SIGNING_KEY_KID);
+	key->algorithm = store_text(row, SIGNING_KEY_ALGORITHM);
+	key->public_jwk = store_jsonb(row, SIGNING_KEY_PUBLIC);
+	key->signs_from = store_time(row, SIGNING_KEY_SIGNS_FROM);
+	key->retired_at =
+		row->nulls[SIGNING_KEY_RETIRED_AT] ? DT_NOEND : store_time(row, SIGNING_KEY_RETIRED_AT);
+	key->row = row;
+	return key;
+}
+
+/* In the order of signs_from, the latest first. */
+static int
+compare_keys(const ListCell *a, const ListCell *b)
+{
+	const SigningKey *one = lfirst(a);
+	const SigningKey *other = lfirst(b);
+
+	if (one->signs_from != other->signs_from)
+		return one->signs_from > other->signs_from ? -1 : 1;
+	return strcmp(one->kid, other->kid);
+}
+
+static List *
+all_keys(void)
+{
+	List *keys = NIL;
+	ListCell *cell;
+
+	foreach(cell, store_find_all(STORE_SIGNING_KEY_ALL, 0))
+		keys = lappend(keys, read_key(lfirst(cell)));
+	list_sort(keys, compare_keys);
+	return keys;
+}
+
+static bool
+signs(const SigningKey *key, TimestampTz now)
+{
+	return key->signs_from <= now && now < key->retired_at;
+}
+
+/* algorithm NULL: any */
+static SigningKey *
+latest(const char *algorithm)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List *keys = all_keys();
+	ListCell *cell;
+
+	foreach(cell, keys)
+	{
+		SigningKey *key = lfirst(cell);
+
+		if (signs(key, now) && (algorithm == NULL || strcmp(key->algorithm, algorithm) == 0))
+			return key;
+	}
+	return NULL;
+}
+
+SigningKey *
+signing_key_latest(void)
+{
+	return latest(NULL);
+}
+
+SigningKey *
+signing_key_latest_of(const char *algorithm)
+{
+	return latest(algorithm);
+}
+
+List *
+signing_key_algorithms(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	List *keys = all_keys();
+	List *names = NIL;
+	ListCell *cell;
+
+	foreach(cell, keys)
+	{
+		SigningKey *key = lfirst(cell);
+		ListCell *name;
+		bool known = false;
+
+		foreach(name, names)
+			known = known || strcmp(lfirst(name), key->algorithm) == 0;
+		if (!known && signs(key, now))
+			names = lappend(names, key->algorithm);
+	}
+	return names;
+}
+
+Jsonb *
+signing_key_private(const SigningKey *key)
+{
+	bytea *stored = store_bytea(key->row, SIGNING_KEY_PRIVATE);
+	char *text;
+	size_t len;
+	Jsonb *jwk;
+
+	if (store_bool(key->row, SIGNING_KEY_SEALED))
+	{
+		unsigned char file_key[SEAL_KEY_BYTES];
+
+		text = seal_file_key(file_key) ? seal_open(file_key, key->kid, stored, &len) : NULL;
+		secret_wipe(file_key, sizeof(file_key));
+		if (text == NULL)
+			ereport(ERROR,
+					errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					errmsg("a signing key cannot be opened"),
+					errdetail("It was sealed under another smart_fhir.key_file."),
+					errhint("Put that file back, or make new keys with smart.create_signing_key() "
+							"and drop these."));
+	}
+	else
+	{
+		len = VARSIZE_ANY_EXHDR(stored);
+		text = pnstrdup(VARDATA_ANY(stored), len);
+	}
+	jwk = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+	secret_wipe(text, len);
+	pfree(text);
+	return jwk;
+}
+
+Jsonb *
+signing_key_jwks(void)
+{
+	const OauthConfiguration *c = configuration_get();
+	TimestampTz now = GetCurrentTimestamp();
+	int64 lifetime = Max(c->access_token_lifetime, c->id_token_lifetime) * USECS_PER_SEC;
+	List *keys = all_keys();
+	List *published = NIL;
+	ListCell *cell;
+	JsonObject set;
+
+	foreach(cell, keys)
+	{
+		SigningKey *key = lfirst(cell);
+
+		if (key->retired_at == DT_NOEND || now <= key->retired_at + lifetime)
+			published = lappend(published, key->public_jwk);
+	}
+	json_begin(&set);
+	json_add_array(&set, "keys", published);
+	return json_end(&set);
+}
+
+static void
+set_private(StoreRow *row, const char *kid, const char *text, size_t len)
+{
+	unsigned char file_key[SEAL_KEY_BYTES];
+	bool sealed = seal_file_key(file_key);
+	bytea *stored;
+
+	if (sealed)
+	{
+		stored = seal(file_key, kid, text, len);
+		secret_wipe(file_key, sizeof(file_key));
+	}
+	else
+	{
+		stored = palloc(VARHDRSZ + len);
+		SET_VARSIZE(stored, VARHDRSZ + len);
+		memcpy(VARDATA(stored), text, len);
+	}
+	store_set(row, SIGNING_KEY_PRIVATE, PointerGetDatum(stored));
+	store_set(row, SIGNING_KEY_SEALED, BoolGetDatum(sealed));
+}
+
+/* smart_internal.oauth_make_signing_key(algorithm text, signs_from timestamptz) -> text, the kid */
+Datum
+smart_oauth_make_signing_key(PG_FUNCTION_ARGS)
+{
+	char *algorithm = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	StoreRow *row = store_row(STORE_SIGNING_KEY);
+	NewKey key;
+
+	if (!keygen(algorithm, &key))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid value for parameter \"%s\"", "algorithm"),
+				errdetail("Keys are made for RS256, RS384, ES256, ES384 and EdDSA."));
+	store_set_text(row, SIGNING_KEY_KID, key.kid);
+	store_set_text(row, SIGNING_KEY_ALGORITHM, algorithm);
+	store_set(row, SIGNING_KEY_PUBLIC, JsonbPGetDatum(key.public_jwk));
+	set_private(row, key.kid, key.private_text, key.private_len);
+	secret_wipe(key.private_text, key.private_len);
+	store_set(row, SIGNING_KEY_SIGNS_FROM, PG_GETARG_DATUM(1));
+	store_insert(row);
+	PG_RETURN_TEXT_P(cstring_to_text(key.kid));
+}
+
+/* smart_internal.oauth_seal_signing_keys() -> void: those that were made without a key file. */
+Datum
+smart_oauth_seal_signing_keys(PG_FUNCTION_ARGS)
+{
+	unsigned char file_key[SEAL_KEY_BYTES];
+	ListCell *cell;
+
+	if (!seal_file_key(file_key))
+		PG_RETURN_VOID();
+	secret_wipe(file_key, sizeof(file_key));
+	foreach(cell, store_find_all(STORE_SIGNING_KEY_ALL, 0))
+	{
+		StoreRow *row = lfirst(cell);
+
+		if (!store_bool(row, SIGNING_KEY_SEALED) && store_lock(row) &&
+			!store_bool(row, SIGNING_KEY_SEALED))
+		{
+			bytea *stored = store_bytea(row, SIGNING_KEY_PRIVATE);
+
+			set_private(row,
+						store_text(row, SIGNING_KEY_KID),
+						VARDATA_ANY(stored),
+						VARSIZE_ANY_EXHDR(stored));
+			store_update(row);
+		}
+	}
+	PG_RETURN_VOID();
+}
+
+/* smart.server_jwks() -> jsonb */
+Datum
+smart_oauth_server_jwks(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_JSONB_P(signing_key_jwks());
+}
