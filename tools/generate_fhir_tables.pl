@@ -30,15 +30,16 @@ my %element = (
 		Identifier => 'IDENTIFIER',
 		ContactPoint => 'CONTACT_POINT',
 		boolean => 'BOOLEAN',
-		map { $_ => 'TEXT' } qw(code id string uri canonical)
+		canonical => 'CANONICAL',
+		map { $_ => 'TEXT' } qw(code id string uri)
 	},
-	reference => { Reference => 'REFERENCE', map { $_ => 'TEXT' } qw(canonical uri) },
+	reference => { Reference => 'REFERENCE', canonical => 'CANONICAL', uri => 'TEXT' },
 	string => {
 		HumanName => 'HUMAN_NAME',
 		Address => 'ADDRESS',
 		map { $_ => 'TEXT' } qw(string markdown)
 	},
-	uri => { map { $_ => 'TEXT' } qw(uri url canonical) },
+	uri => { canonical => 'CANONICAL', map { $_ => 'TEXT' } qw(uri url) },
 	date => {
 		Period => 'PERIOD',
 		Timing => 'TIMING',

@@ -4,7 +4,7 @@
  *
  * Knows nothing of tokens, sessions or scopes. All walkers take a jsonb container and
  * neither copy text that they need not nor raise errors. The tables behind them are
- * generated (src/fhir_tables_*.c), so every answer is IMMUTABLE for one FHIR_REVISION.
+ * generated (src/fhir/tables/), so every answer is IMMUTABLE for one FHIR_REVISION.
  */
 #ifndef SMART_FHIR_FHIR_H
 #define SMART_FHIR_FHIR_H

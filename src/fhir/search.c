@@ -2,7 +2,7 @@
  * src/fhir/search.c
  *		Search parameters as constraints: look up, compile, match.
  *
- * What one kind of parameter means stands in fhir_search_<kind>.c. Everything unknown,
+ * What one kind of parameter means stands in src/fhir/search_<kind>.c. Everything unknown,
  * unsupported or malformed is refused with a reason, never ignored: an ignored constraint
  * would widen the scope that holds it (smart-rules G-6).
  */

@@ -2,7 +2,7 @@
  * src/fhir/search.h
  *		A compiled constraint, shared by the files that know one kind of parameter each.
  *
- * Only src/fhir_search*.c include this.
+ * Only src/fhir/search*.c include this.
  */
 #ifndef SMART_FHIR_FHIR_SEARCH_H
 #define SMART_FHIR_FHIR_SEARCH_H
@@ -89,6 +89,12 @@ extern bool fhir_text_match(const JsonbValue *value, void *match);
 
 /* Does code (absent: none) in system (absent: without) meet any of the alternatives? */
 extern bool fhir_token_meets(const FhirConstraint *constraint, FhirText code, FhirText system);
+
+/*
+ * Does a canonical (R4 references, "Canonical URLs") meet what was asked for? The same text does; a
+ * URL without version meets every version of it, but no fragment, which is another thing.
+ */
+extern bool fhir_canonical_meets(FhirText wanted, FhirText canonical);
 
 /* Position of the first separator that no backslash escapes, or -1. */
 extern int fhir_value_find(FhirText raw, char separator);

@@ -3,7 +3,7 @@
  *		Reference parameters: the reference as it stands, its version cut off.
  *
  * <base_url>/Type/id of the table's own base is Type/id; a bare id counts only where one
- * type is possible. Canonicals are compared as whole text.
+ * type is possible. A canonical or uri that stands there is text, and compared as such.
  */
 #include "postgres.h"
 
@@ -15,7 +15,7 @@ fhir_reference_compile(const FhirConstraint *constraint, FhirText raw, char *buf
 {
 	const FhirTables *tables = constraint->tables;
 	const FhirParam *param = constraint->param;
-	bool has_canonical = false;
+	bool has_text = false;
 
 	if (!fhir_value_unescape(raw, buffer, &alternative->text))
 	{
@@ -44,10 +44,10 @@ fhir_reference_compile(const FhirConstraint *constraint, FhirText raw, char *buf
 		return true;
 	}
 	for (int i = 0; i < param->n_paths; i++)
-		has_canonical |= tables->paths[param->first_path + i].element == FHIR_ELEMENT_TEXT;
-	if (!has_canonical)
+		has_text |= tables->paths[param->first_path + i].element != FHIR_ELEMENT_REFERENCE;
+	if (!has_text)
 		*reason = "an id without type, where several types are possible";
-	return has_canonical;
+	return has_text;
 }
 
 /* Type and id of a reference within the table's own base; false for another server's. */
@@ -102,7 +102,7 @@ fhir_reference_match(const JsonbValue *value, void *arg)
 	FhirText text;
 	bool is_reference;
 
-	if (match->path->element == FHIR_ELEMENT_TEXT)
+	if (match->path->element != FHIR_ELEMENT_REFERENCE)
 		return fhir_text_match(value, arg);
 	if (!read_reference(value, &text, &reference, &is_reference))
 		return false;

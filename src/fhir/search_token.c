@@ -99,6 +99,28 @@ coding_meets(const JsonbValue *value, void *arg)
 	return coded_meets(value, arg, "code");
 }
 
+/* A canonical under a token parameter: system|code is URL|version here. */
+static bool
+canonical_meets(const FhirConstraint *constraint, FhirText canonical)
+{
+	for (int i = 0; i < constraint->n; i++)
+	{
+		const FhirAlternative *wanted = &constraint->alternatives[i];
+		FhirText url = wanted->system;
+
+		if (wanted->system_rule != FHIR_SYSTEM_EXACT)
+		{
+			if (fhir_canonical_meets(wanted->text, canonical))
+				return true;
+		}
+		else if (wanted->text.len > 0 && canonical.len == url.len + 1 + wanted->text.len &&
+				 memcmp(canonical.data, url.data, url.len) == 0 && canonical.data[url.len] == '|' &&
+				 memcmp(canonical.data + url.len + 1, wanted->text.data, wanted->text.len) == 0)
+			return true;
+	}
+	return false;
+}
+
 bool
 fhir_token_match(const JsonbValue *value, void *arg)
 {
@@ -126,9 +148,12 @@ fhir_token_match(const JsonbValue *value, void *arg)
 			text = value->val.boolean ? (FhirText){"true", 4} : (FhirText){"false", 5};
 			return fhir_token_meets(match->constraint, text, none);
 		case FHIR_ELEMENT_TEXT:
+		case FHIR_ELEMENT_CANONICAL:
 			if (value->type != jbvString)
 				return false;
 			text = (FhirText){value->val.string.val, value->val.string.len};
+			if (match->path->element == FHIR_ELEMENT_CANONICAL)
+				return canonical_meets(match->constraint, text);
 			return fhir_token_meets(match->constraint, text, none);
 		default:
 			return false;

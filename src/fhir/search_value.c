@@ -3,7 +3,8 @@
  *		Text of search values: escapes; and values that are compared as whole text.
  *
  * String and uri parameters compare whole and exact: for an authorization the safe side
- * is to match less (design.md "How a row is decided").
+ * is to match less (design.md "How a row is decided"). Only the version of a canonical may be
+ * left open.
  */
 #include "postgres.h"
 
@@ -45,6 +46,16 @@ fhir_value_unescape(FhirText raw, char *buffer, FhirText *text)
 	return true;
 }
 
+bool
+fhir_canonical_meets(FhirText wanted, FhirText canonical)
+{
+	if (canonical.len <= wanted.len + 1 || canonical.data[wanted.len] != '|')
+		return fhir_text_equals(wanted, canonical);
+	return memcmp(canonical.data, wanted.data, wanted.len) == 0 &&
+		   memchr(wanted.data, '|', wanted.len) == NULL &&
+		   memchr(canonical.data, '#', canonical.len) == NULL;
+}
+
 static bool
 text_meets(const JsonbValue *value, void *arg)
 {
@@ -56,7 +67,10 @@ text_meets(const JsonbValue *value, void *arg)
 	text = (FhirText){value->val.string.val, value->val.string.len};
 	for (int i = 0; i < match->constraint->n; i++)
 	{
-		if (fhir_text_equals(match->constraint->alternatives[i].text, text))
+		FhirText wanted = match->constraint->alternatives[i].text;
+
+		if (match->path->element == FHIR_ELEMENT_CANONICAL ? fhir_canonical_meets(wanted, text)
+														   : fhir_text_equals(wanted, text))
 			return true;
 	}
 	return false;
@@ -92,6 +106,7 @@ fhir_text_match(const JsonbValue *value, void *arg)
 		case FHIR_ELEMENT_ADDRESS:
 			return any_part_meets(value, match, address_parts, lengthof(address_parts));
 		case FHIR_ELEMENT_TEXT:
+		case FHIR_ELEMENT_CANONICAL:
 			return text_meets(value, match);
 		default:
 			return false;

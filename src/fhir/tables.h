@@ -1,6 +1,6 @@
 /*
  * src/fhir/tables.h
- *		Shape of the generated tables (src/fhir_tables_*.c) and how to walk their paths.
+ *		Shape of the generated tables (src/fhir/tables/) and how to walk their paths.
  *
  * Only files of the fhir layer include this. The tables hold offsets into one string
  * each, not pointers, so that they need no relocation and stay shared by all backends.
@@ -31,7 +31,8 @@ typedef enum FhirParamKind
 /* What stands at a path, as far as matching treats it differently. */
 typedef enum FhirElement
 {
-	FHIR_ELEMENT_TEXT,			/* code, string, markdown, id, uri, url, canonical */
+	FHIR_ELEMENT_TEXT,			/* code, string, markdown, id, uri, url */
+	FHIR_ELEMENT_CANONICAL,		/* URL, or URL|version */
 	FHIR_ELEMENT_BOOLEAN,
 	FHIR_ELEMENT_CODING,
 	FHIR_ELEMENT_CODEABLE_CONCEPT,

@@ -288,11 +288,19 @@ sub _matches
 			  if $kind eq 'token' && _token_matches($alternative, @$element)
 			  || $kind eq 'reference' && _reference_matches($target, $base, $alternative, @$element)
 			  || $kind eq 'string' && _string_matches($alternative, @$element)
-			  || $kind eq 'uri' && !ref $element->[1] && $element->[1] eq _unescape($alternative)
+			  || $kind eq 'uri' && !ref $element->[1] && _text_meets(_unescape($alternative), @$element)
 			  || $kind eq 'date' && _date_matches($alternative, @$element);
 		}
 	}
 	return 0;
+}
+
+# The whole text; a canonical (R4 references, 2.3.0.4) meets its URL without version too.
+sub _text_meets
+{
+	my ($value, $element_type, $text) = @_;
+	return 1 if $text eq $value;
+	return $element_type eq 'canonical' && $text =~ /\A([^|#]*)\|[^#]+\z/s && $1 eq $value ? 1 : 0;
 }
 
 sub _unescape { my ($text) = @_; return $text =~ s/\\([\\,|\$])/$1/gr }
@@ -312,6 +320,9 @@ sub _token_matches
 	$code = $value unless defined $system;
 	$_ = _unescape($_) for grep { defined } $system, $code;
 	return 0 if defined $system && $system eq '' && $code eq '';
+	# of a canonical the version stands where a token has its code
+	return !ref $element && ($code ne '' && _text_meets(($system // '') eq '' ? $code : "$system|$code", $element_type, $element)) ? 1 : 0
+	  if $element_type eq 'canonical';
 	my @codings;
 	if ($element_type eq 'CodeableConcept')
 	{
@@ -356,6 +367,7 @@ sub _reference_matches
 	my $text = ref $element ? _reference_text($element) : $element;
 	return 0 unless defined $text && !ref $text;
 	$value = _unescape($value);
+	return _text_meets($value, $element_type, $text) if $element_type ne 'Reference';
 	if (ref $element && $value =~ /\A$ID\z/)
 	{
 		return 0 unless defined $target;

@@ -31,7 +31,31 @@ SELECT * FROM probes('{"resourceType":"Patient","name":[{"text":"T","family":"Sm
 SELECT * FROM probes('{"resourceType":"Patient","address":[{"line":["L1","L2"],"city":"C","district":"D","state":"S","postalCode":"P","country":"Y","text":"T","use":"home"}]}', 'address', 'L2', 'C', 'D', 'S', 'P', 'Y', 'T', 'home');
 SELECT * FROM probes('{"resourceType":"Patient","name":[{"family":"a,b"}]}', 'family', 'a,b', 'a\,b');
 
--- Uri and profile: whole and exact, a version too.
+-- M. Canonical references: a URL without version meets every version of it, one with a version that version only; no
+-- fragment, no prefix, nothing but a version. For each kind of parameter that may stand over a canonical, in each FHIR version.
+SELECT * FROM probes('{"resourceType":"QuestionnaireResponse","questionnaire":"https://e.org/Questionnaire/1|1.0"}', 'questionnaire',
+	'https://e.org/Questionnaire/1', 'https://e.org/Questionnaire/1|1.0', 'https://e.org/Questionnaire/1\|1.0', 'https://e.org/Questionnaire/1|2.0', 'https://e.org/Questionnaire/1|1',
+	'https://e.org/Questionnaire/1|', 'https://e.org/Questionnaire/', 'https://e.org/Questionnaire/11', 'x,https://e.org/Questionnaire/1');
+SELECT * FROM probes('{"resourceType":"QuestionnaireResponse","questionnaire":"https://e.org/Questionnaire/1"}', 'questionnaire',
+	'https://e.org/Questionnaire/1', 'https://e.org/Questionnaire/1|1.0', 'https://e.org/Questionnaire/1|', 'https://e.org/Questionnaire');
+SELECT q AS stored, probe(jsonb_build_object('resourceType', 'QuestionnaireResponse', 'questionnaire', q), 'questionnaire', 'https://e.org/q') AS without_version,
+	probe(jsonb_build_object('resourceType', 'QuestionnaireResponse', 'questionnaire', q), 'questionnaire', 'https://e.org/q|1') AS with_version
+	FROM unnest('{https://e.org/q,https://e.org/q|1,https://e.org/q|1|2,https://e.org/q|,https://e.org/q#a,https://e.org/q|1#a,https://e.org/q1|1,Questionnaire/q|1}'::text[]) WITH ORDINALITY AS t (q, n) ORDER BY n;
+SELECT version, what, string_agg(probe(resource::jsonb, parameter, asked, version), ', ' ORDER BY n) AS "URL, its version, another"
+	FROM (VALUES ('several in a list', '{"resourceType":"PlanDefinition","relatedArtifact":[{"type":"depends-on","resource":"http://l/1"},{"type":"depends-on","resource":"http://c|1"}]}', 'depends-on'),
+		('beside a Reference', '{"resourceType":"CarePlan","instantiatesCanonical":["http://c|1"]}', 'instantiates-canonical'),
+		('uri parameter', '{"resourceType":"Observation","meta":{"profile":["http://c|1"]}}', '_profile'),
+		('uri element', '{"resourceType":"CarePlan","instantiatesUri":["http://c|1"]}', 'instantiates-uri'),
+		('url', '{"resourceType":"ValueSet","url":"http://c|1"}', 'url'),
+		('a choice, the uri', '{"resourceType":"ConceptMap","sourceUri":"http://c|1"}', 'source-uri'),
+		('a choice, the canonical', '{"resourceType":"ConceptMap","sourceCanonical":"http://c|1"}', 'source-uri'),
+		('R5 choice', '{"resourceType":"ConceptMap","sourceScopeCanonical":"http://c|1"}', 'source-scope-uri'),
+		('R5 uri parameter', '{"resourceType":"Subscription","topic":"http://c|1"}', 'topic'),
+		('R5 token', '{"resourceType":"MessageHeader","eventCanonical":"http://c|1"}', 'event'),
+		('token over a uri', '{"resourceType":"MessageHeader","eventUri":"http://c|1"}', 'event')) r (what, resource, parameter),
+	unnest('{http://c,http://c|1,http://c|2}'::text[]) WITH ORDINALITY AS a (asked, n), unnest('{R4,R4B,R5}'::text[]) AS version GROUP BY version, what ORDER BY what COLLATE "C", version COLLATE "C";
+
+-- Uri and profile: whole and exact, of a profile the version may be left out.
 SELECT * FROM probes('{"resourceType":"Observation","meta":{"profile":["http://p/a","http://p/b|1.0"]}}', '_profile', 'http://p/a', 'http://p/b', 'http://p/b|1.0', 'http://p/a|1.0', 'http://p', 'http://p/a/');
 SELECT probe('{"resourceType":"Observation","meta":{"profile":["http://p/a"]}}', '_profile', 'http://p/a', 'R5'),
 	probe('{"resourceType":"Observation","meta":{"profile":["a"]}}', '_profile', 'a', 'R5'),

@@ -1139,7 +1139,7 @@ static const FhirFilter filters[] = {
 static const FhirParamPath paths[] = {
 	{22, FHIR_ELEMENT_TEXT, -1, -1}, /* id */
 	{34, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* meta.lastUpdated */
-	{71, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.profile */
+	{71, FHIR_ELEMENT_CANONICAL, -1, -1}, /* meta.profile */
 	{101, FHIR_ELEMENT_CODING, -1, -1}, /* meta.security */
 	{126, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.source */
 	{147, FHIR_ELEMENT_CODING, -1, -1}, /* meta.tag */
@@ -1151,22 +1151,22 @@ static const FhirParamPath paths[] = {
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1262,17 +1262,17 @@ static const FhirParamPath paths[] = {
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
 	{2175, FHIR_ELEMENT_TEXT, -1, -1}, /* format */
-	{2190, FHIR_ELEMENT_TEXT, -1, -1}, /* implementationGuide */
+	{2190, FHIR_ELEMENT_CANONICAL, -1, -1}, /* implementationGuide */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{2217, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.mode */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{2233, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.type */
-	{2262, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.profile */
+	{2262, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.profile */
 	{2302, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* rest.security.service */
 	{2342, FHIR_ELEMENT_TEXT, -1, -1}, /* software.name */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{2366, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.supportedProfile */
+	{2366, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.supportedProfile */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -1288,7 +1288,7 @@ static const FhirParamPath paths[] = {
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{2688, FHIR_ELEMENT_REFERENCE, -1, -1}, /* goal */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{2779, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{2794, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1386,7 +1386,7 @@ static const FhirParamPath paths[] = {
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{3935, FHIR_ELEMENT_TEXT, -1, -1}, /* supplements */
+	{3935, FHIR_ELEMENT_CANONICAL, -1, -1}, /* supplements */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1395,7 +1395,7 @@ static const FhirParamPath paths[] = {
 	{727, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* category */
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3997, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* medium */
 	{2794, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1459,20 +1459,20 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{4475, FHIR_ELEMENT_TEXT, -1, -1}, /* group.unmapped.url */
+	{4475, FHIR_ELEMENT_CANONICAL, -1, -1}, /* group.unmapped.url */
 	{4501, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.target.product.property */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
-	{4548, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceCanonical */
+	{4548, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceCanonical */
 	{4565, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.code */
 	{4597, FHIR_ELEMENT_TEXT, -1, -1}, /* group.source */
 	{4625, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceUri */
-	{4548, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceCanonical */
+	{4548, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceCanonical */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{4647, FHIR_ELEMENT_TEXT, -1, -1}, /* targetCanonical */
+	{4647, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetCanonical */
 	{4671, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.target.code */
 	{4710, FHIR_ELEMENT_TEXT, -1, -1}, /* group.target */
 	{4738, FHIR_ELEMENT_TEXT, -1, -1}, /* targetUri */
-	{4647, FHIR_ELEMENT_TEXT, -1, -1}, /* targetCanonical */
+	{4647, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetCanonical */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -1587,7 +1587,7 @@ static const FhirParamPath paths[] = {
 	{3007, FHIR_ELEMENT_PERIOD, -1, -1}, /* occurrencePeriod */
 	{4105, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{6063, FHIR_ELEMENT_REFERENCE, -1, -1}, /* insurance */
 	{2779, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
@@ -1714,59 +1714,59 @@ static const FhirParamPath paths[] = {
 	{940, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1801,7 +1801,7 @@ static const FhirParamPath paths[] = {
 	{7442, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* condition.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{940, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
 	{7458, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* relationship */
@@ -1910,10 +1910,10 @@ static const FhirParamPath paths[] = {
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{8868, FHIR_ELEMENT_TEXT, -1, -1}, /* dependsOn.uri */
+	{8868, FHIR_ELEMENT_CANONICAL, -1, -1}, /* dependsOn.uri */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{8883, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* experimental */
-	{8910, FHIR_ELEMENT_TEXT, -1, -1}, /* global.profile */
+	{8910, FHIR_ELEMENT_CANONICAL, -1, -1}, /* global.profile */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
@@ -1948,22 +1948,22 @@ static const FhirParamPath paths[] = {
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{9352, FHIR_ELEMENT_TEXT, -1, -1}, /* content.contentType */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -1999,22 +1999,22 @@ static const FhirParamPath paths[] = {
 	{2794, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2022,7 +2022,7 @@ static const FhirParamPath paths[] = {
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{9632, FHIR_ELEMENT_REFERENCE, -1, -1}, /* evaluatedResource */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{9670, FHIR_ELEMENT_TEXT, -1, -1}, /* measure */
+	{9670, FHIR_ELEMENT_CANONICAL, -1, -1}, /* measure */
 	{174, FHIR_ELEMENT_REFERENCE, -1, 102}, /* subject */
 	{2659, FHIR_ELEMENT_PERIOD, -1, -1}, /* period */
 	{9687, FHIR_ELEMENT_REFERENCE, -1, -1}, /* reporter */
@@ -2149,7 +2149,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{5968, FHIR_ELEMENT_TEXT, -1, -1}, /* parent */
+	{5968, FHIR_ELEMENT_CANONICAL, -1, -1}, /* parent */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
@@ -2196,7 +2196,7 @@ static const FhirParamPath paths[] = {
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{12011, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* enteralFormula.baseFormulaType */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{12051, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* oralDiet.type */
 	{940, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
@@ -2238,18 +2238,18 @@ static const FhirParamPath paths[] = {
 	{12814, FHIR_ELEMENT_PERIOD, -1, -1}, /* valuePeriod */
 	{12853, FHIR_ELEMENT_TEXT, -1, -1}, /* valueString */
 	{12866, FHIR_ELEMENT_TEXT, -1, -1}, /* valueCodeableConcept.text */
-	{12940, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
+	{12940, FHIR_ELEMENT_CANONICAL, -1, -1}, /* base */
 	{1000, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
-	{12951, FHIR_ELEMENT_TEXT, -1, -1}, /* inputProfile */
+	{12951, FHIR_ELEMENT_CANONICAL, -1, -1}, /* inputProfile */
 	{12979, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* instance */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{11882, FHIR_ELEMENT_TEXT, -1, -1}, /* kind */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{12989, FHIR_ELEMENT_TEXT, -1, -1}, /* outputProfile */
+	{12989, FHIR_ELEMENT_CANONICAL, -1, -1}, /* outputProfile */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{13019, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* system */
@@ -2341,24 +2341,24 @@ static const FhirParamPath paths[] = {
 	{13607, FHIR_ELEMENT_REFERENCE, -1, 107}, /* link.target */
 	{13607, FHIR_ELEMENT_REFERENCE, -1, 113}, /* link.target */
 	{13083, FHIR_ELEMENT_CONTACT_POINT, -1, -1}, /* telecom */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{13641, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionCanonical */
+	{13641, FHIR_ELEMENT_CANONICAL, -1, -1}, /* action.definitionCanonical */
 	{13669, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionUri */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -2401,7 +2401,7 @@ static const FhirParamPath paths[] = {
 	{13809, FHIR_ELEMENT_PERIOD, -1, -1}, /* performedPeriod */
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{759, FHIR_ELEMENT_REFERENCE, -1, -1}, /* location */
 	{2794, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -2444,7 +2444,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{2794, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
 	{174, FHIR_ELEMENT_REFERENCE, -1, 102}, /* subject */
-	{14032, FHIR_ELEMENT_TEXT, -1, -1}, /* questionnaire */
+	{14032, FHIR_ELEMENT_CANONICAL, -1, -1}, /* questionnaire */
 	{5976, FHIR_ELEMENT_REFERENCE, -1, -1}, /* source */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
@@ -2471,7 +2471,7 @@ static const FhirParamPath paths[] = {
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{4105, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{2779, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{14097, FHIR_ELEMENT_REFERENCE, -1, -1}, /* action.participant */
@@ -2479,42 +2479,42 @@ static const FhirParamPath paths[] = {
 	{3432, FHIR_ELEMENT_TEXT, -1, -1}, /* priority */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2569,11 +2569,11 @@ static const FhirParamPath paths[] = {
 	{1522, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* specialty */
 	{12940, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
 	{1000, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
-	{14451, FHIR_ELEMENT_TEXT, -1, -1}, /* component.definition */
+	{14451, FHIR_ELEMENT_CANONICAL, -1, -1}, /* component.definition */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{12668, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{12668, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
@@ -2590,7 +2590,7 @@ static const FhirParamPath paths[] = {
 	{1000, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* code */
 	{2667, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2699, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2699, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2745, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{2779, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{2987, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* occurrenceDateTime */
@@ -2631,7 +2631,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{14827, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* typeCollected */
 	{14861, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* abstract */
-	{14880, FHIR_ELEMENT_TEXT, -1, -1}, /* baseDefinition */
+	{14880, FHIR_ELEMENT_CANONICAL, -1, -1}, /* baseDefinition */
 	{14896, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.base.path */
 	{14924, FHIR_ELEMENT_TEXT, -1, -1}, /* differential.element.base.path */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
@@ -2653,7 +2653,7 @@ static const FhirParamPath paths[] = {
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{283, FHIR_ELEMENT_TEXT, -1, -1}, /* type */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{15070, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.binding.valueSet */
+	{15070, FHIR_ELEMENT_CANONICAL, -1, -1}, /* snapshot.element.binding.valueSet */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */

@@ -1187,7 +1187,7 @@ static const FhirFilter filters[] = {
 static const FhirParamPath paths[] = {
 	{22, FHIR_ELEMENT_TEXT, -1, -1}, /* id */
 	{34, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* meta.lastUpdated */
-	{71, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.profile */
+	{71, FHIR_ELEMENT_CANONICAL, -1, -1}, /* meta.profile */
 	{101, FHIR_ELEMENT_CODING, -1, -1}, /* meta.security */
 	{126, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.source */
 	{147, FHIR_ELEMENT_CODING, -1, -1}, /* meta.tag */
@@ -1199,22 +1199,22 @@ static const FhirParamPath paths[] = {
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1318,17 +1318,17 @@ static const FhirParamPath paths[] = {
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
 	{2410, FHIR_ELEMENT_TEXT, -1, -1}, /* format */
-	{2425, FHIR_ELEMENT_TEXT, -1, -1}, /* implementationGuide */
+	{2425, FHIR_ELEMENT_CANONICAL, -1, -1}, /* implementationGuide */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{2452, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.mode */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{2468, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.type */
-	{2497, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.profile */
+	{2497, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.profile */
 	{2537, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* rest.security.service */
 	{2577, FHIR_ELEMENT_TEXT, -1, -1}, /* software.name */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{2601, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.supportedProfile */
+	{2601, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.supportedProfile */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -1344,7 +1344,7 @@ static const FhirParamPath paths[] = {
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{2923, FHIR_ELEMENT_REFERENCE, -1, -1}, /* goal */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3014, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{3029, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1466,7 +1466,7 @@ static const FhirParamPath paths[] = {
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{4633, FHIR_ELEMENT_TEXT, -1, -1}, /* supplements */
+	{4633, FHIR_ELEMENT_CANONICAL, -1, -1}, /* supplements */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1475,7 +1475,7 @@ static const FhirParamPath paths[] = {
 	{968, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* category */
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{4695, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* medium */
 	{3029, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1539,20 +1539,20 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{5173, FHIR_ELEMENT_TEXT, -1, -1}, /* group.unmapped.url */
+	{5173, FHIR_ELEMENT_CANONICAL, -1, -1}, /* group.unmapped.url */
 	{5199, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.target.product.property */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
-	{5238, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceCanonical */
+	{5238, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceCanonical */
 	{5255, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.code */
 	{5287, FHIR_ELEMENT_TEXT, -1, -1}, /* group.source */
 	{5315, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceUri */
-	{5238, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceCanonical */
+	{5238, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceCanonical */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{5337, FHIR_ELEMENT_TEXT, -1, -1}, /* targetCanonical */
+	{5337, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetCanonical */
 	{5361, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.target.code */
 	{5400, FHIR_ELEMENT_TEXT, -1, -1}, /* group.target */
 	{5428, FHIR_ELEMENT_TEXT, -1, -1}, /* targetUri */
-	{5337, FHIR_ELEMENT_TEXT, -1, -1}, /* targetCanonical */
+	{5337, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetCanonical */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -1667,7 +1667,7 @@ static const FhirParamPath paths[] = {
 	{3242, FHIR_ELEMENT_PERIOD, -1, -1}, /* occurrencePeriod */
 	{4803, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{6746, FHIR_ELEMENT_REFERENCE, -1, -1}, /* insurance */
 	{3014, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
@@ -1781,21 +1781,21 @@ static const FhirParamPath paths[] = {
 	{1181, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1857,7 +1857,7 @@ static const FhirParamPath paths[] = {
 	{8108, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* condition.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{1181, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
 	{8124, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* relationship */
@@ -1966,10 +1966,10 @@ static const FhirParamPath paths[] = {
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{9534, FHIR_ELEMENT_TEXT, -1, -1}, /* dependsOn.uri */
+	{9534, FHIR_ELEMENT_CANONICAL, -1, -1}, /* dependsOn.uri */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{9549, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* experimental */
-	{9576, FHIR_ELEMENT_TEXT, -1, -1}, /* global.profile */
+	{9576, FHIR_ELEMENT_CANONICAL, -1, -1}, /* global.profile */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
@@ -2011,22 +2011,22 @@ static const FhirParamPath paths[] = {
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{10154, FHIR_ELEMENT_TEXT, -1, -1}, /* content.contentType */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -2065,22 +2065,22 @@ static const FhirParamPath paths[] = {
 	{10426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* manufacturedDoseForm */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{770, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* ingredient */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2088,7 +2088,7 @@ static const FhirParamPath paths[] = {
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{10483, FHIR_ELEMENT_REFERENCE, -1, -1}, /* evaluatedResource */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{10521, FHIR_ELEMENT_TEXT, -1, -1}, /* measure */
+	{10521, FHIR_ELEMENT_CANONICAL, -1, -1}, /* measure */
 	{174, FHIR_ELEMENT_REFERENCE, -1, 100}, /* subject */
 	{2894, FHIR_ELEMENT_PERIOD, -1, -1}, /* period */
 	{10538, FHIR_ELEMENT_REFERENCE, -1, -1}, /* reporter */
@@ -2211,7 +2211,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{6658, FHIR_ELEMENT_TEXT, -1, -1}, /* parent */
+	{6658, FHIR_ELEMENT_CANONICAL, -1, -1}, /* parent */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
@@ -2258,7 +2258,7 @@ static const FhirParamPath paths[] = {
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{12601, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* enteralFormula.baseFormulaType */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{12641, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* oralDiet.type */
 	{1181, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
@@ -2302,18 +2302,18 @@ static const FhirParamPath paths[] = {
 	{13442, FHIR_ELEMENT_PERIOD, -1, -1}, /* valuePeriod */
 	{13481, FHIR_ELEMENT_TEXT, -1, -1}, /* valueString */
 	{13494, FHIR_ELEMENT_TEXT, -1, -1}, /* valueCodeableConcept.text */
-	{13568, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
+	{13568, FHIR_ELEMENT_CANONICAL, -1, -1}, /* base */
 	{1241, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
-	{13579, FHIR_ELEMENT_TEXT, -1, -1}, /* inputProfile */
+	{13579, FHIR_ELEMENT_CANONICAL, -1, -1}, /* inputProfile */
 	{13607, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* instance */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{12472, FHIR_ELEMENT_TEXT, -1, -1}, /* kind */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{13617, FHIR_ELEMENT_TEXT, -1, -1}, /* outputProfile */
+	{13617, FHIR_ELEMENT_CANONICAL, -1, -1}, /* outputProfile */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{13647, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* system */
@@ -2416,24 +2416,24 @@ static const FhirParamPath paths[] = {
 	{14362, FHIR_ELEMENT_REFERENCE, -1, 105}, /* link.target */
 	{14362, FHIR_ELEMENT_REFERENCE, -1, 112}, /* link.target */
 	{13711, FHIR_ELEMENT_CONTACT_POINT, -1, -1}, /* telecom */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{14396, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionCanonical */
+	{14396, FHIR_ELEMENT_CANONICAL, -1, -1}, /* action.definitionCanonical */
 	{14424, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionUri */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{283, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -2476,7 +2476,7 @@ static const FhirParamPath paths[] = {
 	{14564, FHIR_ELEMENT_PERIOD, -1, -1}, /* performedPeriod */
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{1000, FHIR_ELEMENT_REFERENCE, -1, -1}, /* location */
 	{3029, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -2519,7 +2519,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{3029, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
 	{174, FHIR_ELEMENT_REFERENCE, -1, 100}, /* subject */
-	{14787, FHIR_ELEMENT_TEXT, -1, -1}, /* questionnaire */
+	{14787, FHIR_ELEMENT_CANONICAL, -1, -1}, /* questionnaire */
 	{6666, FHIR_ELEMENT_REFERENCE, -1, -1}, /* source */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
@@ -2553,7 +2553,7 @@ static const FhirParamPath paths[] = {
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{4803, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3014, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{14948, FHIR_ELEMENT_REFERENCE, -1, -1}, /* action.participant */
@@ -2561,42 +2561,42 @@ static const FhirParamPath paths[] = {
 	{3676, FHIR_ELEMENT_TEXT, -1, -1}, /* priority */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{174, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
-	{314, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{314, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{491, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{314, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{491, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{314, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{538, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{314, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{604, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{314, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{314, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{648, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2638,11 +2638,11 @@ static const FhirParamPath paths[] = {
 	{1757, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* specialty */
 	{13568, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
 	{1241, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
-	{15280, FHIR_ELEMENT_TEXT, -1, -1}, /* component.definition */
+	{15280, FHIR_ELEMENT_CANONICAL, -1, -1}, /* component.definition */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{13296, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{13296, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{513, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{565, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{206, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
@@ -2659,7 +2659,7 @@ static const FhirParamPath paths[] = {
 	{1241, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* code */
 	{2902, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{2934, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{2934, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{2980, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3014, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{3222, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* occurrenceDateTime */
@@ -2700,7 +2700,7 @@ static const FhirParamPath paths[] = {
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{15656, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* typeCollected */
 	{15690, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* abstract */
-	{15709, FHIR_ELEMENT_TEXT, -1, -1}, /* baseDefinition */
+	{15709, FHIR_ELEMENT_CANONICAL, -1, -1}, /* baseDefinition */
 	{15725, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.base.path */
 	{15753, FHIR_ELEMENT_TEXT, -1, -1}, /* differential.element.base.path */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
@@ -2722,7 +2722,7 @@ static const FhirParamPath paths[] = {
 	{635, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{283, FHIR_ELEMENT_TEXT, -1, -1}, /* type */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{15899, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.binding.valueSet */
+	{15899, FHIR_ELEMENT_CANONICAL, -1, -1}, /* snapshot.element.binding.valueSet */
 	{670, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
 	{340, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{398, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
@@ -2744,7 +2744,7 @@ static const FhirParamPath paths[] = {
 	{16043, FHIR_ELEMENT_TEXT, -1, -1}, /* channel.endpoint */
 	{469, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{661, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{13296, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{13296, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{183, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{16109, FHIR_ELEMENT_TEXT, -1, -1}, /* resourceTrigger.resource */
 	{260, FHIR_ELEMENT_TEXT, -1, -1}, /* status */

@@ -1346,7 +1346,7 @@ static const FhirParamPath paths[] = {
 	{22, FHIR_ELEMENT_TEXT, -1, -1}, /* id */
 	{34, FHIR_ELEMENT_TEXT, -1, -1}, /* language */
 	{54, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* meta.lastUpdated */
-	{91, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.profile */
+	{91, FHIR_ELEMENT_CANONICAL, -1, -1}, /* meta.profile */
 	{121, FHIR_ELEMENT_CODING, -1, -1}, /* meta.security */
 	{146, FHIR_ELEMENT_TEXT, -1, -1}, /* meta.source */
 	{167, FHIR_ELEMENT_CODING, -1, -1}, /* meta.tag */
@@ -1360,23 +1360,23 @@ static const FhirParamPath paths[] = {
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{194, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{369, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{577, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{577, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{678, FHIR_ELEMENT_TEXT, -1, -1}, /* kind */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1515,18 +1515,18 @@ static const FhirParamPath paths[] = {
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{2974, FHIR_ELEMENT_TEXT, -1, -1}, /* fhirVersion */
 	{2999, FHIR_ELEMENT_TEXT, -1, -1}, /* format */
-	{3014, FHIR_ELEMENT_TEXT, -1, -1}, /* implementationGuide */
+	{3014, FHIR_ELEMENT_CANONICAL, -1, -1}, /* implementationGuide */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{3041, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.mode */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{3057, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.type */
-	{3086, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.profile */
+	{3086, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.profile */
 	{3126, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* rest.security.service */
 	{3166, FHIR_ELEMENT_TEXT, -1, -1}, /* software.name */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{3190, FHIR_ELEMENT_TEXT, -1, -1}, /* rest.resource.supportedProfile */
+	{3190, FHIR_ELEMENT_CANONICAL, -1, -1}, /* rest.resource.supportedProfile */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{767, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -1540,7 +1540,7 @@ static const FhirParamPath paths[] = {
 	{2267, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{3394, FHIR_ELEMENT_REFERENCE, -1, -1}, /* goal */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3485, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{3500, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1655,17 +1655,17 @@ static const FhirParamPath paths[] = {
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{5019, FHIR_ELEMENT_TEXT, -1, -1}, /* concept.designation.language */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{5058, FHIR_ELEMENT_TEXT, -1, -1}, /* supplements */
+	{5058, FHIR_ELEMENT_CANONICAL, -1, -1}, /* supplements */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
@@ -1675,7 +1675,7 @@ static const FhirParamPath paths[] = {
 	{1081, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* category */
 	{2267, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{5120, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* medium */
 	{3500, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -1737,27 +1737,27 @@ static const FhirParamPath paths[] = {
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{5607, FHIR_ELEMENT_TEXT, -1, -1}, /* property.uri */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{5638, FHIR_ELEMENT_TEXT, -1, -1}, /* group.unmapped.otherMap */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{5638, FHIR_ELEMENT_CANONICAL, -1, -1}, /* group.unmapped.otherMap */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{5673, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.code */
-	{5705, FHIR_ELEMENT_TEXT, -1, -1}, /* group.source */
-	{5739, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceScopeCanonical */
+	{5705, FHIR_ELEMENT_CANONICAL, -1, -1}, /* group.source */
+	{5739, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceScopeCanonical */
 	{5774, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceScopeUri */
-	{5739, FHIR_ELEMENT_TEXT, -1, -1}, /* sourceScopeCanonical */
+	{5739, FHIR_ELEMENT_CANONICAL, -1, -1}, /* sourceScopeCanonical */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{5807, FHIR_ELEMENT_TEXT, -1, -1}, /* group.element.target.code */
-	{5846, FHIR_ELEMENT_TEXT, -1, -1}, /* group.target */
-	{5880, FHIR_ELEMENT_TEXT, -1, -1}, /* targetScopeCanonical */
+	{5846, FHIR_ELEMENT_CANONICAL, -1, -1}, /* group.target */
+	{5880, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetScopeCanonical */
 	{5915, FHIR_ELEMENT_TEXT, -1, -1}, /* targetScopeUri */
-	{5880, FHIR_ELEMENT_TEXT, -1, -1}, /* targetScopeCanonical */
+	{5880, FHIR_ELEMENT_CANONICAL, -1, -1}, /* targetScopeCanonical */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -1917,7 +1917,7 @@ static const FhirParamPath paths[] = {
 	{1131, FHIR_ELEMENT_PERIOD, -1, -1}, /* occurrencePeriod */
 	{5249, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{7855, FHIR_ELEMENT_REFERENCE, -1, -1}, /* insurance */
 	{3485, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
@@ -1966,10 +1966,10 @@ static const FhirParamPath paths[] = {
 	{8284, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* event.concept */
 	{8299, FHIR_ELEMENT_REFERENCE, -1, -1}, /* event.reference */
 	{8316, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* facilityType */
-	{8330, FHIR_ELEMENT_TEXT, -1, -1}, /* content.profile.valueCanonical */
+	{8330, FHIR_ELEMENT_CANONICAL, -1, -1}, /* content.profile.valueCanonical */
 	{8379, FHIR_ELEMENT_CODING, -1, -1}, /* content.profile.valueCoding */
 	{8420, FHIR_ELEMENT_TEXT, -1, -1}, /* content.profile.valueUri */
-	{8330, FHIR_ELEMENT_TEXT, -1, -1}, /* content.profile.valueCanonical */
+	{8330, FHIR_ELEMENT_CANONICAL, -1, -1}, /* content.profile.valueCanonical */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{8457, FHIR_ELEMENT_TEXT, -1, -1}, /* content.attachment.language */
 	{8486, FHIR_ELEMENT_TEXT, -1, -1}, /* content.attachment.url */
@@ -2040,21 +2040,21 @@ static const FhirParamPath paths[] = {
 	{8972, FHIR_ELEMENT_REFERENCE, -1, -1}, /* reason.value.reference */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{369, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2075,19 +2075,19 @@ static const FhirParamPath paths[] = {
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{767, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
@@ -2121,7 +2121,7 @@ static const FhirParamPath paths[] = {
 	{9476, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* condition.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{1332, FHIR_ELEMENT_REFERENCE, -1, -1}, /* patient */
 	{9492, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* relationship */
@@ -2259,10 +2259,10 @@ static const FhirParamPath paths[] = {
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{11189, FHIR_ELEMENT_TEXT, -1, -1}, /* dependsOn.uri */
+	{11189, FHIR_ELEMENT_CANONICAL, -1, -1}, /* dependsOn.uri */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{11204, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* experimental */
-	{11231, FHIR_ELEMENT_TEXT, -1, -1}, /* global.profile */
+	{11231, FHIR_ELEMENT_CANONICAL, -1, -1}, /* global.profile */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
@@ -2315,22 +2315,22 @@ static const FhirParamPath paths[] = {
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{194, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
 	{369, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{12106, FHIR_ELEMENT_TEXT, -1, -1}, /* content.contentType */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{369, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -2372,22 +2372,22 @@ static const FhirParamPath paths[] = {
 	{883, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* ingredient */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{577, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{577, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
@@ -2396,7 +2396,7 @@ static const FhirParamPath paths[] = {
 	{12452, FHIR_ELEMENT_REFERENCE, -1, -1}, /* evaluatedResource */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{1167, FHIR_ELEMENT_REFERENCE, -1, -1}, /* location */
-	{12490, FHIR_ELEMENT_TEXT, -1, -1}, /* measure */
+	{12490, FHIR_ELEMENT_CANONICAL, -1, -1}, /* measure */
 	{194, FHIR_ELEMENT_REFERENCE, -1, 110}, /* subject */
 	{3386, FHIR_ELEMENT_PERIOD, -1, -1}, /* period */
 	{12507, FHIR_ELEMENT_REFERENCE, -1, -1}, /* reporter */
@@ -2509,7 +2509,7 @@ static const FhirParamPath paths[] = {
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{7403, FHIR_ELEMENT_TEXT, -1, -1}, /* parent */
+	{7403, FHIR_ELEMENT_CANONICAL, -1, -1}, /* parent */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
@@ -2519,7 +2519,7 @@ static const FhirParamPath paths[] = {
 	{14178, FHIR_ELEMENT_TEXT, -1, -1}, /* response.code */
 	{14193, FHIR_ELEMENT_TEXT, -1, -1}, /* destination.name */
 	{14129, FHIR_ELEMENT_CODING, -1, -1}, /* eventCoding */
-	{14211, FHIR_ELEMENT_TEXT, -1, -1}, /* eventCanonical */
+	{14211, FHIR_ELEMENT_CANONICAL, -1, -1}, /* eventCanonical */
 	{14227, FHIR_ELEMENT_REFERENCE, -1, -1}, /* focus */
 	{14234, FHIR_ELEMENT_REFERENCE, -1, -1}, /* destination.receiver */
 	{14256, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* response.identifier */
@@ -2536,7 +2536,7 @@ static const FhirParamPath paths[] = {
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{14400, FHIR_ELEMENT_TEXT, -1, -1}, /* uniqueId.type */
@@ -2545,7 +2545,7 @@ static const FhirParamPath paths[] = {
 	{678, FHIR_ELEMENT_TEXT, -1, -1}, /* kind */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{14423, FHIR_ELEMENT_PERIOD, -1, -1}, /* uniqueId.period */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{14289, FHIR_ELEMENT_TEXT, -1, -1}, /* responsible */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
@@ -2626,19 +2626,19 @@ static const FhirParamPath paths[] = {
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{15645, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
+	{15645, FHIR_ELEMENT_CANONICAL, -1, -1}, /* base */
 	{1100, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{15656, FHIR_ELEMENT_TEXT, -1, -1}, /* inputProfile */
+	{15656, FHIR_ELEMENT_CANONICAL, -1, -1}, /* inputProfile */
 	{15684, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* instance */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{678, FHIR_ELEMENT_TEXT, -1, -1}, /* kind */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{15694, FHIR_ELEMENT_TEXT, -1, -1}, /* outputProfile */
+	{15694, FHIR_ELEMENT_CANONICAL, -1, -1}, /* outputProfile */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{15724, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* system */
@@ -2748,24 +2748,24 @@ static const FhirParamPath paths[] = {
 	{16524, FHIR_ELEMENT_REFERENCE, -1, 116}, /* link.target */
 	{16524, FHIR_ELEMENT_REFERENCE, -1, 123}, /* link.target */
 	{16175, FHIR_ELEMENT_CONTACT_POINT, -1, -1}, /* telecom */
-	{400, FHIR_ELEMENT_TEXT, 0, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 0, -1}, /* relatedArtifact.resource */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{16558, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionCanonical */
+	{16558, FHIR_ELEMENT_CANONICAL, -1, -1}, /* action.definitionCanonical */
 	{16586, FHIR_ELEMENT_TEXT, -1, -1}, /* action.definitionUri */
-	{400, FHIR_ELEMENT_TEXT, 1, -1}, /* relatedArtifact.resource */
-	{577, FHIR_ELEMENT_TEXT, -1, -1}, /* library */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 1, -1}, /* relatedArtifact.resource */
+	{577, FHIR_ELEMENT_CANONICAL, -1, -1}, /* library */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{400, FHIR_ELEMENT_TEXT, 4, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 4, -1}, /* relatedArtifact.resource */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{745, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* topic */
 	{369, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* type */
@@ -2814,7 +2814,7 @@ static const FhirParamPath paths[] = {
 	{1149, FHIR_ELEMENT_TIMING, -1, -1}, /* occurrenceTiming */
 	{2267, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{1167, FHIR_ELEMENT_REFERENCE, -1, -1}, /* location */
 	{3500, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
@@ -2864,7 +2864,7 @@ static const FhirParamPath paths[] = {
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{3500, FHIR_ELEMENT_REFERENCE, -1, -1}, /* partOf */
 	{194, FHIR_ELEMENT_REFERENCE, -1, 110}, /* subject */
-	{16970, FHIR_ELEMENT_TEXT, -1, -1}, /* questionnaire */
+	{16970, FHIR_ELEMENT_CANONICAL, -1, -1}, /* questionnaire */
 	{12171, FHIR_ELEMENT_REFERENCE, -1, -1}, /* source */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{194, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
@@ -2901,20 +2901,20 @@ static const FhirParamPath paths[] = {
 	{2267, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{5249, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* groupIdentifier */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3485, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{17131, FHIR_ELEMENT_REFERENCE, -1, -1}, /* action.participant.actorReference */
-	{17166, FHIR_ELEMENT_TEXT, -1, -1}, /* action.participant.actorCanonical */
+	{17166, FHIR_ELEMENT_CANONICAL, -1, -1}, /* action.participant.actorCanonical */
 	{194, FHIR_ELEMENT_REFERENCE, -1, 110}, /* subject */
 	{4165, FHIR_ELEMENT_TEXT, -1, -1}, /* priority */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{194, FHIR_ELEMENT_REFERENCE, -1, -1}, /* subject */
-	{2112, FHIR_ELEMENT_TEXT, -1, -1}, /* actor */
+	{2112, FHIR_ELEMENT_CANONICAL, -1, -1}, /* actor */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{10354, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{10354, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
@@ -2971,11 +2971,11 @@ static const FhirParamPath paths[] = {
 	{2040, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* specialty */
 	{15645, FHIR_ELEMENT_TEXT, -1, -1}, /* base */
 	{1100, FHIR_ELEMENT_TEXT, -1, -1}, /* code */
-	{17789, FHIR_ELEMENT_TEXT, -1, -1}, /* component.definition */
+	{17789, FHIR_ELEMENT_CANONICAL, -1, -1}, /* component.definition */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{10354, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{10354, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
@@ -2995,7 +2995,7 @@ static const FhirParamPath paths[] = {
 	{7828, FHIR_ELEMENT_REFERENCE, -1, -1}, /* code.reference */
 	{2267, FHIR_ELEMENT_REFERENCE, -1, -1}, /* encounter */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
-	{3405, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesCanonical */
+	{3405, FHIR_ELEMENT_CANONICAL, -1, -1}, /* instantiatesCanonical */
 	{3451, FHIR_ELEMENT_TEXT, -1, -1}, /* instantiatesUri */
 	{3485, FHIR_ELEMENT_TEXT, -1, -1}, /* intent */
 	{1111, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* occurrenceDateTime */
@@ -3043,7 +3043,7 @@ static const FhirParamPath paths[] = {
 	{18250, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* typeTested.type */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
 	{18298, FHIR_ELEMENT_BOOLEAN, -1, -1}, /* abstract */
-	{18317, FHIR_ELEMENT_TEXT, -1, -1}, /* baseDefinition */
+	{18317, FHIR_ELEMENT_CANONICAL, -1, -1}, /* baseDefinition */
 	{18333, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.base.path */
 	{18361, FHIR_ELEMENT_TEXT, -1, -1}, /* differential.element.base.path */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
@@ -3066,7 +3066,7 @@ static const FhirParamPath paths[] = {
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
 	{369, FHIR_ELEMENT_TEXT, -1, -1}, /* type */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{18567, FHIR_ELEMENT_TEXT, -1, -1}, /* snapshot.element.binding.valueSet */
+	{18567, FHIR_ELEMENT_CANONICAL, -1, -1}, /* snapshot.element.binding.valueSet */
 	{767, FHIR_ELEMENT_TEXT, -1, -1}, /* version */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
@@ -3088,12 +3088,12 @@ static const FhirParamPath paths[] = {
 	{9957, FHIR_ELEMENT_REFERENCE, -1, -1}, /* managingEntity */
 	{18696, FHIR_ELEMENT_TEXT, -1, -1}, /* contentType */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
-	{745, FHIR_ELEMENT_TEXT, -1, -1}, /* topic */
+	{745, FHIR_ELEMENT_CANONICAL, -1, -1}, /* topic */
 	{18717, FHIR_ELEMENT_CODING, -1, -1}, /* channelType */
 	{10251, FHIR_ELEMENT_TEXT, -1, -1}, /* endpoint */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
 	{758, FHIR_ELEMENT_TEXT, -1, -1}, /* url */
-	{10354, FHIR_ELEMENT_TEXT, -1, -1}, /* derivedFrom */
+	{10354, FHIR_ELEMENT_CANONICAL, -1, -1}, /* derivedFrom */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{18778, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* eventTrigger.event */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
@@ -3176,7 +3176,7 @@ static const FhirParamPath paths[] = {
 	{8014, FHIR_ELEMENT_TEXT, -1, -1}, /* result */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{19556, FHIR_ELEMENT_TEXT, -1, -1}, /* tester */
-	{19571, FHIR_ELEMENT_TEXT, -1, -1}, /* testScript */
+	{19571, FHIR_ELEMENT_CANONICAL, -1, -1}, /* testScript */
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
@@ -3185,7 +3185,7 @@ static const FhirParamPath paths[] = {
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
-	{19605, FHIR_ELEMENT_TEXT, -1, -1}, /* scope.artifact */
+	{19605, FHIR_ELEMENT_CANONICAL, -1, -1}, /* scope.artifact */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
 	{19684, FHIR_ELEMENT_TEXT, -1, -1}, /* metadata.capability.description */
 	{732, FHIR_ELEMENT_TEXT, -1, -1}, /* title */
@@ -3198,14 +3198,14 @@ static const FhirParamPath paths[] = {
 	{426, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* useContext.valueCodeableConcept */
 	{484, FHIR_ELEMENT_CODING, -1, -1}, /* useContext.code */
 	{555, FHIR_ELEMENT_DATE_TIME, -1, -1}, /* date */
-	{400, FHIR_ELEMENT_TEXT, 2, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 2, -1}, /* relatedArtifact.resource */
 	{599, FHIR_ELEMENT_TEXT, -1, -1}, /* description */
 	{624, FHIR_ELEMENT_PERIOD, -1, -1}, /* effectivePeriod */
 	{19815, FHIR_ELEMENT_TEXT, -1, -1}, /* expansion.identifier */
 	{230, FHIR_ELEMENT_IDENTIFIER, -1, -1}, /* identifier */
 	{651, FHIR_ELEMENT_CODEABLE_CONCEPT, -1, -1}, /* jurisdiction */
 	{253, FHIR_ELEMENT_TEXT, -1, -1}, /* name */
-	{400, FHIR_ELEMENT_TEXT, 3, -1}, /* relatedArtifact.resource */
+	{400, FHIR_ELEMENT_CANONICAL, 3, -1}, /* relatedArtifact.resource */
 	{701, FHIR_ELEMENT_TEXT, -1, -1}, /* publisher */
 	{19847, FHIR_ELEMENT_TEXT, -1, -1}, /* compose.include.system */
 	{346, FHIR_ELEMENT_TEXT, -1, -1}, /* status */
