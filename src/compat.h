@@ -3,7 +3,7 @@
  *		Every PostgreSQL version condition of the project, and what compilers differ in.
  *
  * Code is written to the newest API; what an older server lacks is made here.
- * No other file looks at PG_VERSION_NUM. Supported: PostgreSQL 15 to 18.
+ * No other file looks at PG_VERSION_NUM. Supported: PostgreSQL 15 to 19.
  */
 #ifndef SMART_FHIR_COMPAT_H
 #define SMART_FHIR_COMPAT_H
@@ -74,13 +74,71 @@ compat_check_execute(Oid function)
 #define COMPAT_EXECUTE_ONCE_ARG , execute_once
 #endif
 
-/* 18: index_beginscan() can count what it does */
-#if PG_VERSION_NUM >= 180000
+/* 18: index_beginscan() can count what it does; 19: it takes flags */
+#if PG_VERSION_NUM >= 190000
+#define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), (norderbys), 0)
+#elif PG_VERSION_NUM >= 180000
 #define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \
 	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), (norderbys))
 #else
 #define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \
 	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
+#endif
+
+/* 19: table scans take flags, a deletion options in place of changing_part */
+#if PG_VERSION_NUM >= 190000
+#define compat_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL, 0)
+#define compat_table_tuple_delete(rel, tid, cid, snapshot, wait, failure)                          \
+	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, (wait), (failure))
+#else
+#define compat_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL)
+#define compat_table_tuple_delete(rel, tid, cid, snapshot, wait, failure)                          \
+	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, (wait), (failure), false)
+#endif
+
+/* 19: these come with fewer other headers */
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+
+/* 19: the planner and its hook are told of the EXPLAIN that they plan for */
+#if PG_VERSION_NUM >= 190000
+#include "commands/explain_state.h"
+#define COMPAT_EXPLAIN_PARAM , ExplainState *explain
+#define COMPAT_EXPLAIN_ARG , explain
+#else
+#define COMPAT_EXPLAIN_PARAM
+#define COMPAT_EXPLAIN_ARG
+#endif
+
+/* 19: a plan's target relations are a set instead of a list */
+#include "nodes/plannodes.h"
+static inline bool
+compat_is_result_relation(const PlannedStmt *plan, int rti)
+{
+#if PG_VERSION_NUM >= 190000
+	return bms_is_member(rti, plan->resultRelationRelids);
+#else
+	return list_member_int(plan->resultRelations, rti);
+#endif
+}
+
+/* 19: pushJsonbValue() has a state that keeps the finished value, instead of returning it */
+#include "utils/jsonb.h"
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbInState
+{
+	JsonbValue *result; /* NULL until complete */
+	JsonbParseState *parseState;
+} JsonbInState;
+
+static inline void
+compat_push_jsonb_value(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+	state->result = pushJsonbValue(&state->parseState, token, value);
+}
+#define pushJsonbValue(state, token, value) compat_push_jsonb_value(state, token, value)
 #endif
 
 /* A hint to the processor; any address will do. */

@@ -64,7 +64,7 @@ header_text(Jsonb *header)
 }
 
 static void
-push_text(JsonbParseState **state, const char *name, const char *text)
+push_text(JsonbInState *state, const char *name, const char *text)
 {
 	JsonbValue value;
 
@@ -81,7 +81,7 @@ push_text(JsonbParseState **state, const char *name, const char *text)
 static Jsonb *
 make_header(const JoseKey *key, const JoseAlgorithm *alg, Jsonb *given)
 {
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	Jsonb *header;
 
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -89,7 +89,8 @@ make_header(const JoseKey *key, const JoseAlgorithm *alg, Jsonb *given)
 	push_text(&state, "typ", "JWT");
 	if (key->kid != NULL)
 		push_text(&state, "kid", key->kid);
-	header = JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	header = JsonbValueToJsonb(state.result);
 	if (given == NULL)
 		return header;
 	return DatumGetJsonbP(

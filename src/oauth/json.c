@@ -54,7 +54,7 @@ push_text(JsonObject *object, JsonbIteratorToken kind, const char *text)
 void
 json_begin(JsonObject *object)
 {
-	object->state = NULL;
+	memset(object, 0, sizeof(*object));
 	pushJsonbValue(&object->state, WJB_BEGIN_OBJECT, NULL);
 }
 
@@ -155,7 +155,8 @@ json_add_members(JsonObject *object, const Jsonb *other)
 Jsonb *
 json_end(JsonObject *object)
 {
-	return JsonbValueToJsonb(pushJsonbValue(&object->state, WJB_END_OBJECT, NULL));
+	pushJsonbValue(&object->state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(object->state.result);
 }
 
 bool

@@ -8,10 +8,12 @@
 #include "nodes/pg_list.h"
 #include "utils/jsonb.h"
 
+#include "compat.h"
+
 /* An object that is being made. Members that are NULL are left out. */
 typedef struct JsonObject
 {
-	JsonbParseState *state;
+	JsonbInState state;
 } JsonObject;
 
 extern void json_begin(JsonObject *object);

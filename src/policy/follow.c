@@ -311,7 +311,7 @@ identify(RowReader *reader, HeapTuple tuple, char **reference, char **keys)
 	bool isnull;
 	Datum value;
 	Oid out;
-	bool varlena;
+	bool is_varlena;
 
 	*reference = NULL;
 	*keys = NULL;
@@ -345,7 +345,7 @@ identify(RowReader *reader, HeapTuple tuple, char **reference, char **keys)
 	value = read_arg(reader, tuple, POLICY_PATIENTS, &isnull);
 	if (!isnull)
 	{
-		getTypeOutputInfo(reader->keys_type, &out, &varlena);
+		getTypeOutputInfo(reader->keys_type, &out, &is_varlena);
 		*keys = OidOutputFunctionCall(out, value);
 	}
 }

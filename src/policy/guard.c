@@ -84,15 +84,17 @@ ask_new_rows_by_row(Query *query)
 }
 
 static PlannedStmt *
-plan_next(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+plan_next(Query *parse, const char *query_string, int cursor_options,
+		  ParamListInfo params COMPAT_EXPLAIN_PARAM)
 {
 	if (next_planner_hook)
-		return next_planner_hook(parse, query_string, cursor_options, params);
-	return standard_planner(parse, query_string, cursor_options, params);
+		return next_planner_hook(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
+	return standard_planner(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
 }
 
 static PlannedStmt *
-guard_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+guard_planner(Query *parse, const char *query_string, int cursor_options,
+			  ParamListInfo params COMPAT_EXPLAIN_PARAM)
 {
 	PlannedStatement this = {NULL, NULL, parse, CurrentMemoryContext, false, NIL};
 	PlannedStmt *volatile plan;
@@ -104,7 +106,7 @@ guard_planner(Query *parse, const char *query_string, int cursor_options, ParamL
 	statement_enter_planning(&this);
 	PG_TRY();
 	{
-		plan = plan_next(parse, query_string, cursor_options, params);
+		plan = plan_next(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
 		if (this.has_policy)
 			statement_mark(MARK_POLICY, 0);
 	}

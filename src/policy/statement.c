@@ -107,11 +107,13 @@ void
 statement_note_irregular_row(void)
 {
 	const PlannedStmt *plan;
-	ListCell *cell;
 
 	if (running == NULL)
 		return;
 	plan = running->query->plannedstmt;
-	foreach(cell, plan->resultRelations)
-		CacheInvalidateRelcacheByRelid(rt_fetch(lfirst_int(cell), plan->rtable)->relid);
+	for (int rti = 1; rti <= list_length(plan->rtable); rti++)
+	{
+		if (compat_is_result_relation(plan, rti))
+			CacheInvalidateRelcacheByRelid(rt_fetch(rti, plan->rtable)->relid);
+	}
 }

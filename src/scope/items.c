@@ -23,8 +23,7 @@ static const char *const level_names[] = {"patient", "user", "system"};
 static Jsonb *
 params_jsonb(const ScopeItem *item)
 {
-	JsonbParseState *state = NULL;
-	JsonbValue *result;
+	JsonbInState state = {0};
 
 	pushJsonbValue(&state, WJB_BEGIN_ARRAY, NULL);
 	for (int i = 0; i < item->n_params; i++)
@@ -44,8 +43,8 @@ params_jsonb(const ScopeItem *item)
 		}
 		pushJsonbValue(&state, WJB_END_ARRAY, NULL);
 	}
-	result = pushJsonbValue(&state, WJB_END_ARRAY, NULL);
-	return JsonbValueToJsonb(result);
+	pushJsonbValue(&state, WJB_END_ARRAY, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 PG_FUNCTION_INFO_V1(smart_scope_items);

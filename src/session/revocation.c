@@ -341,7 +341,7 @@ revocation_meets(const Session *session)
 	}
 	else
 	{
-		TableScanDesc scan = table_beginscan(rel, snapshot, 0, NULL);
+		TableScanDesc scan = compat_table_beginscan(rel, snapshot);
 
 		while (!met && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 			met = entry_meets(slot, session, &token);
@@ -407,14 +407,8 @@ remove_obsolete(Relation rel)
 		tuple = systable_getnext(scan);
 		if (!HeapTupleIsValid(tuple))
 			break;
-		(void) table_tuple_delete(rel,
-								  &tuple->t_self,
-								  GetCurrentCommandId(true),
-								  InvalidSnapshot,
-								  InvalidSnapshot,
-								  false,
-								  &failure,
-								  false);
+		(void) compat_table_tuple_delete(
+			rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot, false, &failure);
 	}
 	systable_endscan(scan);
 }
@@ -555,14 +549,8 @@ smart_unrevoke(PG_FUNCTION_ARGS)
 	scan = systable_beginscan(rel, index, OidIsValid(index), NULL, 1, &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		result = table_tuple_delete(rel,
-									&tuple->t_self,
-									GetCurrentCommandId(true),
-									InvalidSnapshot,
-									InvalidSnapshot,
-									true,
-									&failure,
-									false);
+		result = compat_table_tuple_delete(
+			rel, &tuple->t_self, GetCurrentCommandId(true), InvalidSnapshot, true, &failure);
 	systable_endscan(scan);
 	if (result != TM_Ok)
 		ereport(ERROR,

@@ -9,6 +9,8 @@
 #include "optimizer/planner.h"
 #include "utils/guc.h"
 
+#include "../../src/compat.h"
+
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
@@ -16,10 +18,13 @@ PGDLLEXPORT void _PG_init(void);
 static bool copy = false;
 
 static PlannedStmt *
-other_planner(Query *parse, const char *query_string, int cursor_options, ParamListInfo params)
+other_planner(Query *parse, const char *query_string, int cursor_options,
+			  ParamListInfo params COMPAT_EXPLAIN_PARAM)
 {
-	return standard_planner(
-		copy ? copyObject(parse) : parse, query_string, cursor_options, params);
+	return standard_planner(copy ? copyObject(parse) : parse,
+							query_string,
+							cursor_options,
+							params COMPAT_EXPLAIN_ARG);
 }
 
 void
