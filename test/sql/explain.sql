@@ -85,8 +85,8 @@ GRANT INSERT ON explain_test.cases TO explain_bypass;
 SELECT explain_test.why('explain_bypass', 'c');
 
 -- An expired session, and errors.
-SELECT smart.assume(jsonb_build_object('scope', 'patient/*.cruds', 'patient', 'p1', 'exp', extract(epoch FROM clock_timestamp()) - 59), 'https://explain.example.org', false);
-SELECT pg_sleep(1.2);
+SELECT smart.assume(jsonb_build_object('scope', 'patient/*.cruds', 'patient', 'p1', 'exp', extract(epoch FROM clock_timestamp()) - 58), 'https://explain.example.org', false);
+SELECT pg_sleep(2.2);
 SELECT explain_test.why('explain_app', 'r');
 SET ROLE explain_app;
 SELECT * FROM smart.explain('{"resourceType": "Observation"}', 'rs');

@@ -283,16 +283,16 @@ RESET enable_indexscan;
 RESET enable_bitmapscan;
 
 -- Expiry between planning and execution: an error, in plans without any condition too.
-SELECT guard_test.who('system/*.rs', exp => extract(epoch FROM clock_timestamp()) - 59);
+SELECT guard_test.who('system/*.rs', exp => extract(epoch FROM clock_timestamp()) - 58);
 EXECUTE seen;
-SELECT pg_sleep(1.2);
+SELECT pg_sleep(2.2);
 SELECT guard_test.error('EXECUTE seen');
 
 -- ... and between the opening of a cursor and its first row
 BEGIN;
-SELECT guard_test.who('system/*.rs', local => true, exp => extract(epoch FROM clock_timestamp()) - 59);
+SELECT guard_test.who('system/*.rs', local => true, exp => extract(epoch FROM clock_timestamp()) - 58);
 DECLARE expiring CURSOR FOR SELECT id FROM guard_test.observation;
-SELECT pg_sleep(1.2);
+SELECT pg_sleep(2.2);
 FETCH 1 FROM expiring;
 ROLLBACK;
 

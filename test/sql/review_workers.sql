@@ -47,8 +47,8 @@ ROLLBACK;
 
 -- expired
 BEGIN;
-SELECT smart.assume(jsonb_build_object('scope', 'system/*.rs', 'exp', extract(epoch FROM clock_timestamp()) + 0.3), 'https://review');
-SELECT pg_sleep(0.4);
+SELECT smart.assume(jsonb_build_object('scope', 'system/*.rs', 'exp', extract(epoch FROM clock_timestamp()) + 2), 'https://review');
+SELECT pg_sleep(2.1);
 CREATE INDEX ON review.big ((CASE WHEN i % 100 = 0 THEN review.look(i) END));
 ROLLBACK;
 

@@ -215,7 +215,7 @@ SELECT st.login(jsonb_build_object('exp', st.clock(-50))), st.login(jsonb_build_
 	st.login(jsonb_build_object('iat', st.clock(50))), st.login(jsonb_build_object('iat', st.clock(65))),
 	st.login(jsonb_build_object('nbf', st.clock(50))), st.login(jsonb_build_object('nbf', st.clock(65)));
 SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.example/r4}', max_token_age => '40000 days', leeway => '0');
-SELECT st.login(jsonb_build_object('exp', st.clock(-1))), st.login(jsonb_build_object('iat', st.clock(2))), st.login(jsonb_build_object('exp', st.clock(20)));
+SELECT st.login(jsonb_build_object('exp', st.clock(-1))), st.login(jsonb_build_object('iat', st.clock(30))), st.login(jsonb_build_object('exp', st.clock(20)));
 SELECT st.why($$SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.example/r4}', leeway => '301 s')$$),
 	st.why($$UPDATE smart.issuer SET leeway = '301 s'$$);
 ROLLBACK;
@@ -406,12 +406,12 @@ SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.examp
 SET ROLE regress_st_app;
 PREPARE prepared AS SELECT count(*) FROM st.condition;
 BEGIN;
-SELECT st.login(jsonb_build_object('exp', st.clock(1.5)));
+SELECT st.login(jsonb_build_object('exp', st.clock(3)));
 DECLARE cur CURSOR FOR SELECT id FROM st.observation ORDER BY id;
 FETCH 1 FROM cur;
 EXECUTE prepared;
 SELECT count(*) FROM st.observation;
-SELECT pg_sleep(1.7);
+SELECT pg_sleep(3.1);
 SELECT count(*) FROM smart.session;
 SELECT smart.patient(), smart.claims();
 SELECT st.why('SELECT count(*) FROM st.observation') AS "select", st.why('SELECT count(*) FROM st.condition') AS empty_table, st.why('EXECUTE prepared') AS prepared,
@@ -426,8 +426,8 @@ DECLARE late CURSOR FOR SELECT id FROM st.observation;
 ROLLBACK;
 -- A fresh login in the same transaction ends the trouble.
 BEGIN;
-SELECT st.login(jsonb_build_object('exp', st.clock(1.0)));
-SELECT pg_sleep(1.1);
+SELECT st.login(jsonb_build_object('exp', st.clock(2)));
+SELECT pg_sleep(2.1);
 SELECT st.why('SELECT count(*) FROM st.observation');
 SELECT st.login();
 SELECT count(*) FROM st.observation;

@@ -48,8 +48,8 @@ SELECT smart.logout();
 EXECUTE n;
 SELECT who('system/*.rs');
 EXECUTE n;
-SELECT who('system/*.rs', NULL, extract(epoch FROM clock_timestamp()) - 59.5);
-SELECT pg_sleep(0.6);
+SELECT who('system/*.rs', NULL, extract(epoch FROM clock_timestamp()) - 58);
+SELECT pg_sleep(2.1);
 EXECUTE n;
 SQL
 my $filter = <<'SQL';

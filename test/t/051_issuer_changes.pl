@@ -58,7 +58,6 @@ my $helper = q{CREATE FUNCTION public.why(command text) RETURNS text LANGUAGE pl
   EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS c = CONSTRAINT_NAME; RETURN sqlstate || ' ' || c;
   END $$};
-$primary->safe_psql($db, $helper);
 my $count = q{SELECT why('SELECT count(*) FROM observation')};
 my $empty = q{SELECT why('SELECT count(*) FROM condition')};
 
@@ -84,6 +83,7 @@ sub reset_issuer
   change("DELETE FROM smart.issuer; SELECT smart.add_issuer('https://as.example', $jwks{a}, '{https://fhir.example}', max_token_age => '40000 days')");
 }
 
+change($helper);
 my %session = (one => connection($primary), two => connection($primary), replica => connection($replica));
 my @names = sort keys %session;
 my $login_a = "SELECT smart.login('$token_a', false)";
