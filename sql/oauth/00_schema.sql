@@ -5,10 +5,3 @@
 
 -- Everything is schema-qualified and nobody's by default: smart.grant_oauth() gives out duties.
 -- The tables and the parts are in smart_internal, which belongs to smart_fhir.
-DO $$
-BEGIN
-  IF pg_catalog.to_regnamespace('smart_internal') IS NULL THEN
-    CREATE SCHEMA smart_internal;
-  END IF;
-END
-$$;

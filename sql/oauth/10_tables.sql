@@ -31,6 +31,8 @@ CREATE TABLE smart_internal.oauth_signing_key (
 CREATE TABLE smart_internal.oauth_client (
   client_id text COLLATE "C" NOT NULL,
   metadata jsonb NOT NULL,       -- RFC 7591 names, defaults filled in
+  given jsonb NOT NULL,          -- as it was given, for defaults that follow from what changes later
+  fetched_jwks jsonb,            -- what smart.set_client_jwks() gave for its jwks_uri
   dynamic boolean NOT NULL,      -- made by smart.register()
   grant_id text NOT NULL,        -- of its client_credentials tokens, until an event gives another
   made_at timestamptz NOT NULL,

@@ -14,6 +14,7 @@
 #include "oauth/client.h"
 #include "oauth/configuration.h"
 #include "oauth/json.h"
+#include "oauth/scope.h"
 #include "oauth/store.h"
 #include "oauth/uri.h"
 
@@ -102,7 +103,6 @@ client_find(const char *client_id)
 	row = store_find(STORE_CLIENT_BY_ID, CStringGetTextDatum(client_id));
 	if (row == NULL)
 		return NULL;
-	/* a dynamic one that nobody approved in its time; it goes when somebody cleans up */
 	client = palloc0(sizeof(OauthClient));
 	client->client_id = store_text(row, CLIENT_CLIENT_ID);
 	client->metadata = store_jsonb(row, CLIENT_METADATA);
@@ -110,7 +110,11 @@ client_find(const char *client_id)
 	client->grant_id = store_text(row, CLIENT_GRANT_ID);
 	client->changed_at = store_time(row, CLIENT_CHANGED_AT);
 	read_metadata(client);
+	client->jwks_uri = json_text(client->metadata, "jwks_uri");
+	client->jwks = client->jwks_uri != NULL ? store_jsonb(row, CLIENT_FETCHED_JWKS)
+											: json_member(client->metadata, "jwks");
 	read_events(client);
+	/* a dynamic one that nobody approved in its time goes when somebody cleans up */
 	if (!row->nulls[CLIENT_EXPIRES_AT] && !client->approved &&
 		store_time(row, CLIENT_EXPIRES_AT) <= GetCurrentTimestamp())
 		return NULL;

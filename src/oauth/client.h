@@ -44,6 +44,8 @@ typedef struct OauthClient
 	bool issuer_is_audience; /* assertion_audience: issuer */
 	bool typ_optional;		 /* assertion_typ_optional */
 	char *id_token_alg;
+	char *jwks_uri; /* NULL: none */
+	Jsonb *jwks;	/* of its registration, or fetched from jwks_uri; NULL: none */
 } OauthClient;
 
 /* The client as it is now, palloc'd; NULL when there is none of this name. */

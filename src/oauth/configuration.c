@@ -12,21 +12,13 @@
 #include "compat.h"
 #include "oauth/configuration.h"
 #include "oauth/json.h"
+#include "oauth/scope.h"
 #include "oauth/store.h"
 
 static MemoryContext configuration_context = NULL;
 static OauthConfiguration *configuration = NULL;
 static TransactionId configuration_xmin;
 static ItemPointerData configuration_tid;
-
-void
-scope_read(const char *text, ScopeList *list)
-{
-	int n_ignored;
-	ScopeIgnored *ignored;
-
-	scope_parse_claim(text, strlen(text), list, &n_ignored, &ignored);
-}
 
 /* In CurrentMemoryContext. */
 static OauthConfiguration *

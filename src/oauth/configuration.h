@@ -55,7 +55,4 @@ extern const OauthConfiguration *configuration_get(void);
 
 extern bool configuration_is_base(const OauthConfiguration *configuration, const char *url);
 
-/* A scope string that was checked when it was stored, tokens that SMART does not know included. */
-extern void scope_read(const char *text, ScopeList *list);
-
 #endif /* SMART_FHIR_OAUTH_CONFIGURATION_H */
