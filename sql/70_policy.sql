@@ -12,6 +12,13 @@ CREATE FUNCTION smart_internal.row_policy(
 COMMENT ON FUNCTION smart_internal.row_policy(text, "any", jsonb, text, text, jsonb) IS
   'The policies that smart.protect() writes: may the session do this (SELECT, INSERT CHECK, UPDATE, UPDATE CHECK, DELETE) to the row? patients: keys of the row''s patients. The CHECK forms raise 42501 insufficient scope; an expired or revoked session 28000.';
 
+CREATE FUNCTION smart_internal.row_policy(
+  command text, patients "any", resource jsonb, resource_type text, id text, options jsonb, order_by "any") RETURNS boolean
+  LANGUAGE c STABLE PARALLEL SAFE COST 100 SUPPORT smart_internal.row_policy_support
+  AS 'MODULE_PATHNAME', 'smart_row_policy';
+COMMENT ON FUNCTION smart_internal.row_policy(text, "any", jsonb, text, text, jsonb, "any") IS
+  'The same for a table with an order_by, which only its index uses; the policy keeps the expression.';
+
 CREATE FUNCTION smart_internal.row_check_support(internal) RETURNS internal
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_row_check_support';
 REVOKE ALL ON FUNCTION smart_internal.row_check_support(internal) FROM PUBLIC;
@@ -91,11 +98,16 @@ CREATE FUNCTION smart_internal.among_patients(key uuid, command text, resource_t
 COMMENT ON FUNCTION smart_internal.among_patients(uuid, text, text, jsonb) IS 'Is the key among smart_internal.patient_uuids()?';
 
 CREATE FUNCTION smart_internal.policy_info(
-  relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text,
+  relation regclass, OUT resource_type text, OUT resource text, OUT patients text, OUT type text, OUT id text, OUT order_by text,
   OUT options jsonb)
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_policy_info';
 COMMENT ON FUNCTION smart_internal.policy_info(regclass) IS
-  'What the SELECT policy of a protected table says: its type, expressions and options; NULLs for another table.';
+  'What the policies of a protected table say: its type, expressions and options; NULL what they do not say, or what cannot be read without locks. NULLs for another table.';
+
+CREATE FUNCTION smart_internal.own_policies(relation oid) RETURNS text[]
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_own_policies';
+COMMENT ON FUNCTION smart_internal.own_policies(oid) IS
+  'Names of those policies of a table that are as smart.protect() writes them, and say the same.';
 
 CREATE FUNCTION smart_internal.is_fhir_type(name text, fhir_version text) RETURNS boolean
   LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_is_fhir_type';
@@ -108,11 +120,6 @@ COMMENT ON FUNCTION smart_internal.in_compartment(text, text) IS 'Is the type in
 CREATE FUNCTION smart_internal.default_compartment() RETURNS text
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_default_compartment';
 COMMENT ON FUNCTION smart_internal.default_compartment() IS 'The setting smart_fhir.compartment: subject or full.';
-
-CREATE FUNCTION smart_internal.is_policy_call(expression pg_node_tree) RETURNS boolean
-  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_is_policy_call';
-COMMENT ON FUNCTION smart_internal.is_policy_call(pg_node_tree) IS
-  'Is the expression of a policy a call of smart_internal.row_policy() and nothing beside it?';
 
 CREATE FUNCTION smart_internal.shared_types() RETURNS text[]
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_shared_types';

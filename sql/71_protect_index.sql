@@ -5,20 +5,33 @@ CREATE FUNCTION smart_internal.has_one_subject(name text, fhir_version text) RET
 COMMENT ON FUNCTION smart_internal.has_one_subject(text, text) IS
   'Can a valid resource of the type be about one patient at most? Errors: 22023 for another version than R4, R4B and R5.';
 
-CREATE FUNCTION smart_internal.irregular_index(relation regclass) RETURNS regclass
-  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_irregular_index';
-COMMENT ON FUNCTION smart_internal.irregular_index(regclass) IS
-  'The valid index of the rows of a protected table for which smart_internal.row_is_regular() is false; NULL when there is none.';
-
 CREATE FUNCTION smart.rows_are_regular(relation regclass) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_rows_are_regular';
 COMMENT ON FUNCTION smart.rows_are_regular(regclass) IS
   'Does the table''s index of irregular rows say that there are none, so that policies can be folded whole? False also when there is no such index, and after such rows were deleted until the index is reindexed.';
 
-CREATE FUNCTION smart_internal.policy_is_immutable(relation regclass) RETURNS boolean
-  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_policy_is_immutable';
-COMMENT ON FUNCTION smart_internal.policy_is_immutable(regclass) IS
-  'Can the expressions that the policies of a table were told stand in an index? Without its index of irregular rows a table is asked row by row.';
+CREATE FUNCTION smart_internal.has_irregular_rows(relation oid) RETURNS boolean
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_has_irregular_rows';
+COMMENT ON FUNCTION smart_internal.has_irregular_rows(oid) IS
+  'Does the table''s index of irregular rows say that there are some, or were since it was built?';
+
+CREATE FUNCTION smart_internal.patients_index(relation oid) RETURNS regclass
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patients_index';
+COMMENT ON FUNCTION smart_internal.patients_index(oid) IS
+  'The valid index whose first key is what the policies of a table compare, and the second its order_by; NULL when there is none.';
+
+CREATE FUNCTION smart_internal.partitions(relation oid, OUT relid oid, OUT parent oid, OUT level int, OUT kind "char") RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE tree (relid, parent, level, kind) AS (
+    SELECT c.oid, NULL::oid, 0, c.relkind FROM pg_class c WHERE c.oid = relation
+    UNION
+    SELECT c.oid, tree.relid, tree.level + 1, c.relkind
+    FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid JOIN pg_class c ON c.oid = i.inhrelid
+    WHERE tree.kind = 'p')
+  SELECT tree.relid, tree.parent, tree.level, tree.kind FROM tree ORDER BY tree.level, tree.relid
+$$;
+COMMENT ON FUNCTION smart_internal.partitions(oid) IS
+  'A table and its partitions, the upper ones first. As pg_partition_tree(), but by the catalog alone, without locks.';
 
 CREATE FUNCTION smart_internal.look_at_keys(relation regclass, keys text) RETURNS boolean
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -46,46 +59,10 @@ $$;
 COMMENT ON FUNCTION smart_internal.patients_form(regclass, text) IS
   'How the stored keys of a table are spelled, by one of them: id, or reference (Patient/<id>). Others are found as well, more slowly.';
 
-CREATE FUNCTION smart_internal.missing_indexes(relation regclass, OUT suffix text, OUT definition text) RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 'patients', format('USING %s ((%s)%s)', m.method, p.patients, ', (' || (p.options ->> 'order_by') || ')')
-  FROM smart_internal.policy_info(relation) p, LATERAL (SELECT CASE p.options ->> 'key' WHEN 'one' THEN 'btree' ELSE 'gin' END AS method) m
-  -- where there is anything to compare
-  WHERE ((p.options -> 'patients')::boolean OR p.resource_type IS NULL OR smart_internal.in_compartment(p.resource_type, p.options ->> 'fhir_version'))
-    AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = relation AND smart_internal.is_patients_index(i.indexrelid, m.method))
-  UNION ALL
-  SELECT 'irregular', format('USING btree ((1)) WHERE NOT smart_internal.row_is_regular(%s, %s, %s, %s, %L::pg_catalog.jsonb)',
-    CASE WHEN (p.options -> 'patients')::boolean THEN p.patients ELSE 'NULL::pg_catalog.text' END, p.resource, p.type, p.id, p.options)
-  FROM smart_internal.policy_info(relation) p
-  WHERE p.options IS NOT NULL AND smart_internal.irregular_index(relation) IS NULL AND smart_internal.policy_is_immutable(relation)
-  UNION ALL
-  SELECT 'followed', format('USING gin ((%s))', smart_internal.followed_expression(relation))
-  WHERE smart_internal.followed_expression(relation) IS NOT NULL AND smart_internal.policy_is_immutable(relation)
-    AND NOT EXISTS (
-      SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
-      WHERE i.indrelid = relation AND i.indisvalid AND i.indpred IS NULL AND a.amname = 'gin'
-        AND pg_get_indexdef(i.indexrelid, 1, false) ~ '^\(?smart_internal\.followed_references\(')
-$$;
-COMMENT ON FUNCTION smart_internal.missing_indexes(regclass) IS
-  'What a protected table lacks: suffix of the name (patients: what policies compare; irregular: rows that a folded policy cannot rely on; followed: what rows name) and the definition, from USING on.';
-
-CREATE FUNCTION smart_internal.index_orders_by(index oid, expression text) RETURNS boolean
-  LANGUAGE c STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_index_orders_by';
-COMMENT ON FUNCTION smart_internal.index_orders_by(oid, text) IS 'Is the second key of the index this expression over its table?';
-
-CREATE FUNCTION smart_internal.is_patients_index(index oid, method text) RETURNS boolean
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (
-    SELECT FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam,
-      LATERAL (SELECT pg_get_indexdef(i.indexrelid, 1, false) AS definition, p.patients, p.options ->> 'order_by' AS order_by
-               FROM smart_internal.policy_info(i.indrelid::regclass) p) d
-    WHERE i.indexrelid = $1 AND i.indisvalid AND i.indpred IS NULL AND a.amname = $2
-      -- an index definition has parentheses around what is not a bare function call
-      AND d.definition IN (d.patients, '(' || d.patients || ')')
-      AND (d.order_by IS NULL OR smart_internal.index_orders_by(i.indexrelid, d.order_by)))
-$$;
-COMMENT ON FUNCTION smart_internal.is_patients_index(oid, text) IS
-  'Is this a valid index, of the access method, whose first key is what the policies of its table compare, and the second its order_by?';
+CREATE FUNCTION smart_internal.missing_indexes(relation oid, OUT suffix text, OUT definition text) RETURNS SETOF record
+  LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_missing_indexes';
+COMMENT ON FUNCTION smart_internal.missing_indexes(oid) IS
+  'What a protected table lacks: suffix of the name (patients: what policies compare; irregular: rows that a folded policy cannot rely on; followed: what rows name) and the definition, from USING on, written from the trees of its policies.';
 
 CREATE FUNCTION smart_internal.index_name(relation regclass, suffix text) RETURNS text
 LANGUAGE plpgsql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -147,12 +124,12 @@ BEGIN
   -- a partitioned index cannot be built concurrently: one index a partition, then ATTACH
   RETURN NEXT format('CREATE INDEX %I ON ONLY %s %s;', name, relation, definition);
   FOR part IN
-    SELECT t.relid, t.isleaf, n.nspname, smart_internal.index_name(t.relid, suffix) AS index_name,
-           smart_internal.index_name(t.parentrelid, suffix) AS parent_name, pn.nspname AS parent_schema
-    FROM pg_partition_tree(relation) t
+    SELECT t.relid, t.kind <> 'p' AS isleaf, n.nspname, smart_internal.index_name(t.relid, suffix) AS index_name,
+           smart_internal.index_name(t.parent, suffix) AS parent_name, pn.nspname AS parent_schema
+    FROM smart_internal.partitions(relation) t
     JOIN pg_class c ON c.oid = t.relid JOIN pg_namespace n ON n.oid = c.relnamespace
-    JOIN pg_class p ON p.oid = t.parentrelid JOIN pg_namespace pn ON pn.oid = p.relnamespace
-    WHERE t.relid <> relation AND c.relkind <> 'f' ORDER BY t.level, t.relid
+    JOIN pg_class p ON p.oid = t.parent JOIN pg_namespace pn ON pn.oid = p.relnamespace
+    WHERE t.kind <> 'f' ORDER BY t.level, t.relid
   LOOP
     RETURN NEXT format('CREATE INDEX %s%I ON %s%s %s;',
       CASE WHEN part.isleaf THEN 'CONCURRENTLY ' ELSE '' END, part.index_name, CASE WHEN part.isleaf THEN '' ELSE 'ONLY ' END,
@@ -164,9 +141,22 @@ $$;
 COMMENT ON FUNCTION smart_internal.concurrent_index(regclass, text, text) IS
   'The statements that build an index of smart.protect() without blocking writers.';
 
-CREATE FUNCTION smart.index_statements(relation regclass) RETURNS SETOF text
+CREATE FUNCTION smart_internal.all_index_statements(relation regclass) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT s FROM smart_internal.missing_indexes(relation) m, LATERAL smart_internal.concurrent_index(relation, m.suffix, m.definition) s
+  WITH statement AS (
+    SELECT s.*, m.n FROM ROWS FROM (smart_internal.missing_indexes(relation)) WITH ORDINALITY m (suffix, definition, n),
+      LATERAL smart_internal.concurrent_index(relation, m.suffix, m.definition) WITH ORDINALITY s (text, line))
+  -- a literal with a backslash is read as it was written only so
+  SELECT 'SET standard_conforming_strings = on;' WHERE EXISTS (SELECT FROM statement WHERE strpos(statement.text, E'\\') > 0)
+  UNION ALL
+  (SELECT statement.text FROM statement ORDER BY statement.n, statement.line)
 $$;
+COMMENT ON FUNCTION smart_internal.all_index_statements(regclass) IS 'smart.index_statements().';
+
+CREATE FUNCTION smart.index_statements(relation regclass) RETURNS SETOF text
+LANGUAGE sql STABLE PARALLEL SAFE
+BEGIN ATOMIC
+  SELECT smart_internal.all_index_statements(relation);
+END;
 COMMENT ON FUNCTION smart.index_statements(regclass) IS
   'The statements that build the indexes that a protected table lacks, without blocking writers: run them one by one, outside a transaction (in psql: \gexec). None when nothing is missing.';

@@ -1,12 +1,7 @@
 /* smart.protect(): real policies on a user's table. SECURITY INVOKER throughout: the caller must own it. */
 
 CREATE FUNCTION smart_internal.protect_error(state text, message text, detail text DEFAULT NULL, hint text DEFAULT NULL)
-RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  RAISE EXCEPTION USING ERRCODE = state, MESSAGE = message, DETAIL = coalesce(detail, ''), HINT = coalesce(hint, ''),
-    SCHEMA = 'smart', CONSTRAINT = 'protect';
-END
-$$;
+RETURNS void LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_protect_error';
 COMMENT ON FUNCTION smart_internal.protect_error(text, text, text, text) IS 'Raises an error of smart.protect().';
 
 CREATE FUNCTION smart_internal.column_or_expression(relation regclass, given text) RETURNS text
@@ -22,84 +17,151 @@ $$;
 COMMENT ON FUNCTION smart_internal.column_or_expression(regclass, text) IS
   'The quoted column of this name, else the text as an SQL expression in parentheses.';
 
-CREATE FUNCTION smart_internal.expression_type(relation regclass, expression text, base boolean DEFAULT true) RETURNS regtype
-LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE result regtype;
-BEGIN
-  EXECUTE format('SELECT pg_catalog.pg_typeof(s.x) FROM (VALUES (1)) v LEFT JOIN (SELECT %s AS x FROM %s LIMIT 0) s ON true',
-                 expression, relation) INTO result;
-  RETURN (SELECT CASE WHEN base AND t.typtype = 'd' THEN t.typbasetype::regtype ELSE result END FROM pg_type t WHERE t.oid = result);
-END
+CREATE FUNCTION smart_internal.expression_type(relation regclass, expression text) RETURNS regtype
+  LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_expression_type';
+COMMENT ON FUNCTION smart_internal.expression_type(regclass, text) IS
+  'The type of an expression over a table; nothing is evaluated, no lock is waited for (55P03).';
+
+CREATE FUNCTION smart_internal.base_type(type regtype) RETURNS regtype
+LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE base (oid, typtype, typbasetype) AS (
+    SELECT t.oid, t.typtype, t.typbasetype FROM pg_type t WHERE t.oid = type
+    UNION ALL
+    SELECT t.oid, t.typtype, t.typbasetype FROM base JOIN pg_type t ON t.oid = base.typbasetype WHERE base.typtype = 'd')
+  SELECT base.oid::regtype FROM base WHERE base.typtype <> 'd'
 $$;
-COMMENT ON FUNCTION smart_internal.expression_type(regclass, text, boolean) IS 'The type of an expression over a table, of a domain the base type; no row is read.';
+COMMENT ON FUNCTION smart_internal.base_type(regtype) IS 'Of a domain the type below it, else the type itself.';
+
+CREATE FUNCTION smart_internal.others_rights(relation oid, privileges text[], OUT grantee text, OUT rights text) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
+         string_agg(DISTINCT acl.privilege_type, ', ' ORDER BY acl.privilege_type)
+  FROM pg_class c,
+    LATERAL (SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
+             UNION ALL
+             SELECT a.grantee, a.privilege_type FROM pg_attribute t, aclexplode(t.attacl) a
+             WHERE t.attrelid = c.oid AND NOT t.attisdropped) acl
+  WHERE c.oid = relation AND acl.grantee <> c.relowner AND acl.privilege_type = ANY (privileges)
+  GROUP BY acl.grantee
+  ORDER BY 1
+$$;
+COMMENT ON FUNCTION smart_internal.others_rights(oid, text[]) IS
+  'Which of these rights others than its owner hold on a relation or on a column of it.';
 
 CREATE FUNCTION smart_internal.protect_hazards(relation regclass) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   WITH part AS (
-    SELECT c.oid, c.relowner, c.relacl, c.relkind, CASE WHEN c.oid <> relation THEN ' on partition ' || c.oid::regclass END AS place
-    FROM pg_class c WHERE c.oid = relation OR c.oid IN (SELECT t.relid FROM pg_partition_tree(relation) t))
-  SELECT format('role %s holds %s%s', CASE acl.grantee WHEN 0 THEN 'PUBLIC' ELSE acl.grantee::regrole::text END,
-                string_agg(DISTINCT acl.privilege_type, ', ' ORDER BY acl.privilege_type), c.place)
-  FROM part c,
-       LATERAL (SELECT a.grantee, a.privilege_type FROM aclexplode(c.relacl) a
-                UNION ALL
-                SELECT a.grantee, a.privilege_type FROM pg_attribute t, aclexplode(t.attacl) a
-                WHERE t.attrelid = c.oid AND NOT t.attisdropped) acl
-  WHERE acl.grantee <> c.relowner
-    AND acl.privilege_type IN ('TRUNCATE', 'TRIGGER', 'REFERENCES')
-  GROUP BY acl.grantee, c.place
+    SELECT t.relid, t.kind, CASE WHEN t.relid <> relation THEN ' on partition ' || t.relid::regclass END AS place
+    FROM smart_internal.partitions(relation) t)
+  SELECT format('role %s holds %s%s', r.grantee, r.rights, part.place)
+  FROM part, smart_internal.others_rights(part.relid, '{TRUNCATE,TRIGGER,REFERENCES,MAINTAIN}') r
   UNION ALL
-  SELECT format('permissive policy "%s"%s would be OR-ed in', p.polname, c.place)
-  FROM pg_policy p JOIN part c ON c.oid = p.polrelid
-  WHERE p.polpermissive AND NOT smart_internal.is_own_policy(p.oid)
+  -- ours are replaced
+  SELECT format('permissive policy "%s"%s would be OR-ed in', p.polname, part.place)
+  FROM pg_policy p JOIN part ON part.relid = p.polrelid
+  WHERE p.polpermissive AND p.polname NOT IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete')
   UNION ALL
-  SELECT format('partition %s is a foreign table, which row-level security cannot cover', c.oid::regclass)
-  FROM part c WHERE c.relkind = 'f'
+  SELECT format('partition %s is a foreign table, which row-level security cannot cover', part.relid::regclass)
+  FROM part WHERE part.kind = 'f'
   ORDER BY 1
 $$;
 COMMENT ON FUNCTION smart_internal.protect_hazards(regclass) IS
   'Why smart.protect() would refuse a table unless forced: rights that row-level security does not cover, other permissive policies.';
 
-CREATE FUNCTION smart_internal.is_own_policy(policy oid) RETURNS boolean
+CREATE FUNCTION smart_internal.ways_round(relation oid) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT EXISTS (SELECT FROM pg_policy p WHERE p.oid = $1
-                 AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete')
-                 AND (p.polqual IS NOT NULL OR p.polwithcheck IS NOT NULL)
-                 AND coalesce(smart_internal.is_policy_call(p.polqual), true) AND coalesce(smart_internal.is_policy_call(p.polwithcheck), true))
+  WITH RECURSIVE
+  part AS (SELECT t.relid FROM smart_internal.partitions(relation) t),
+  -- tables that inherit without being partitions
+  child (relid) AS (
+    SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = relation AND NOT c.relispartition
+    UNION
+    SELECT i.inhrelid FROM child JOIN pg_inherits i ON i.inhparent = child.relid),
+  reader AS (
+    SELECT DISTINCT d.refobjid AS below, c.oid AS relid, c.relkind,
+      coalesce((SELECT option_value::boolean FROM pg_options_to_table(c.reloptions) WHERE option_name = 'security_invoker'), false) AS invoker,
+      o.rolsuper OR o.rolbypassrls AS unbound, o.rolname
+    FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_roles o ON o.oid = c.relowner
+    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid AND c.relkind IN ('v', 'm')),
+  -- views over views: whose rights reach the table? of who asks (asks), or of a role that policies do not bind (round)
+  view (relid, kind, role, reads) AS (
+    SELECT reader.relid, reader.relkind, reader.rolname,
+      CASE WHEN reader.relkind = 'm' THEN 'round' WHEN reader.invoker THEN 'asks' WHEN reader.unbound THEN 'round' ELSE 'bound' END
+    FROM reader JOIN part ON part.relid = reader.below
+    UNION
+    SELECT reader.relid, reader.relkind, CASE WHEN view.reads = 'asks' THEN reader.rolname ELSE view.role END,
+      CASE WHEN reader.relkind = 'm' OR view.reads = 'round' THEN 'round' WHEN view.reads = 'bound' THEN 'bound'
+           WHEN reader.invoker THEN 'asks' WHEN reader.unbound THEN 'round' ELSE 'bound' END
+    FROM view JOIN reader ON reader.below = view.relid)
+  SELECT DISTINCT format('table %s inherits from it, is not protected, and others may use it', child.relid::regclass)
+  FROM child WHERE coalesce(cardinality(smart_internal.own_policies(child.relid)), 0) < 4
+    AND EXISTS (SELECT FROM smart_internal.others_rights(child.relid, '{SELECT,INSERT,UPDATE,DELETE}'))
+  UNION ALL
+  SELECT DISTINCT CASE view.kind WHEN 'm' THEN format('materialized view %s shows others what its last refresh saw', view.relid::regclass)
+    ELSE format('view %s shows others its rows past the policies, with the rights of %s', view.relid::regclass, quote_ident(view.role)) END
+  FROM view WHERE view.reads = 'round'
+    AND EXISTS (SELECT FROM smart_internal.others_rights(view.relid, '{SELECT,INSERT,UPDATE,DELETE}'))
+  UNION ALL
+  -- REFRESH under a login would store one patient's rows for all readers
+  SELECT DISTINCT format('role %s holds MAINTAIN on materialized view %s', r.grantee, view.relid::regclass)
+  FROM view, smart_internal.others_rights(view.relid, '{MAINTAIN}') r WHERE view.kind = 'm'
+  ORDER BY 1
 $$;
-COMMENT ON FUNCTION smart_internal.is_own_policy(oid) IS 'Is this a policy that smart.protect() wrote?';
+COMMENT ON FUNCTION smart_internal.ways_round(oid) IS
+  'By which other relations roles reach the rows of a protected table past its policies.';
 
-CREATE FUNCTION smart_internal.write_policies(relation regclass, call text) RETURNS void
+CREATE FUNCTION smart_internal.costly_policies(relation oid) RETURNS SETOF text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  -- an equal comparison of a column is leakproof; an array of keys, or a computed key, has to wait for the other policy
+  SELECT format('restrictive policy "%s" keeps the index from being used', p.polname)
+  FROM pg_policy p, smart_internal.policy_info(p.polrelid::regclass) i
+  WHERE p.polrelid = relation AND NOT p.polpermissive AND p.polcmd IN ('r', '*')
+    AND (i.options ->> 'key' IS DISTINCT FROM 'one' OR (i.options -> 'patients') IS DISTINCT FROM 'true')
+  ORDER BY 1
+$$;
+COMMENT ON FUNCTION smart_internal.costly_policies(oid) IS 'Which policies of others cost a protected table its index.';
+
+CREATE FUNCTION smart_internal.enforce_policies(relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  policy text;
-  min_messages text := current_setting('client_min_messages');
 BEGIN
-  PERFORM set_config('client_min_messages', 'warning', true);
-  FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
-    EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, relation);
-  END LOOP;
-  EXECUTE format('CREATE POLICY smart_select ON %s FOR SELECT USING (%s)', relation, format(call, 'SELECT'));
-  EXECUTE format('CREATE POLICY smart_insert ON %s FOR INSERT WITH CHECK (%s)', relation, format(call, 'INSERT CHECK'));
-  EXECUTE format('CREATE POLICY smart_update ON %s FOR UPDATE USING (%s) WITH CHECK (%s)', relation,
-                 format(call, 'UPDATE'), format(call, 'UPDATE CHECK'));
-  EXECUTE format('CREATE POLICY smart_delete ON %s FOR DELETE USING (%s)', relation, format(call, 'DELETE'));
-  EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', relation);
-  EXECUTE format('DROP TRIGGER IF EXISTS smart_refuse_truncate ON %s', relation);
-  EXECUTE format('CREATE TRIGGER smart_refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION smart_internal.refuse_truncate()', relation);
-  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_refuse_truncate', relation);
-  PERFORM set_config('client_min_messages', min_messages, true);
+  IF EXISTS (SELECT FROM pg_class c WHERE c.oid = relation AND NOT (c.relrowsecurity AND c.relforcerowsecurity)) THEN
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', relation);
+  END IF;
+  IF NOT smart_internal.refuses_truncate(relation) THEN
+    IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'smart_refuse_truncate') THEN
+      EXECUTE format('DROP TRIGGER smart_refuse_truncate ON %s', relation);
+    END IF;
+    EXECUTE format('CREATE TRIGGER smart_refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION smart_internal.refuse_truncate()', relation);
+    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_refuse_truncate', relation);
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION smart_internal.write_policies(regclass, text) IS
-  'Writes the four policies and the TRUNCATE trigger of a table; call is a format() pattern whose %L is the command.';
+COMMENT ON FUNCTION smart_internal.enforce_policies(regclass) IS
+  'What makes the policies of a table hold: row-level security, forced on the owner too, and the trigger against TRUNCATE.';
 
-CREATE FUNCTION smart.protect(
+CREATE FUNCTION smart_internal.refuses_truncate(relation oid) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'smart_refuse_truncate' AND t.tgenabled = 'A'
+                 AND t.tgfoid = 'smart_internal.refuse_truncate()'::regprocedure)
+$$;
+COMMENT ON FUNCTION smart_internal.refuses_truncate(oid) IS 'Has the table the trigger against TRUNCATE, under all settings?';
+
+CREATE FUNCTION smart_internal.put_policies(
+  relation regclass, patients text, resource text, type text, id text, options jsonb, order_by text) RETURNS void
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_put_policies';
+COMMENT ON FUNCTION smart_internal.put_policies(regclass, text, text, text, text, jsonb, text) IS
+  'Writes the four policies of a table of the caller and of its partitions, in place of those that are there. The expressions are SQL over the table.';
+
+CREATE FUNCTION smart_internal.copy_policies(from_table regclass, to_table regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_copy_policies';
+COMMENT ON FUNCTION smart_internal.copy_policies(regclass, regclass) IS 'Gives a partition the policies of its table.';
+
+CREATE FUNCTION smart_internal.protect(
   relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
   type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
   fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
   force boolean DEFAULT false, order_by text DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET array_nulls = on SET transform_null_equals = off AS $$
 #variable_conflict use_variable
 DECLARE
   kind "char";
@@ -113,7 +175,6 @@ DECLARE
   id_sql text := 'NULL::pg_catalog.text';
   keys_sql text;
   options jsonb;
-  call text;
   part regclass;
   one_key boolean;
   key_function text;
@@ -155,7 +216,7 @@ BEGIN
   END IF;
 
   resource_sql := smart_internal.column_or_expression(relation, coalesce(resource, 'resource'));
-  resource_regtype := smart_internal.expression_type(relation, resource_sql);
+  resource_regtype := smart_internal.base_type(smart_internal.expression_type(relation, resource_sql));
   IF resource_regtype IN ('json'::regtype, 'text'::regtype, 'varchar'::regtype) THEN
     resource_sql := format('smart.resource_json((%s)::pg_catalog.text)', resource_sql);
   ELSIF resource_regtype <> 'jsonb'::regtype THEN
@@ -183,7 +244,7 @@ BEGIN
       key_function, resource_sql, type_sql, id_sql, compartment, fhir_version, base_url, smart.fhir_revision());
   ELSE
     keys_sql := smart_internal.column_or_expression(relation, patients);
-    patients_regtype := smart_internal.expression_type(relation, keys_sql);
+    patients_regtype := smart_internal.base_type(smart_internal.expression_type(relation, keys_sql));
     IF patients_regtype NOT IN ('text'::regtype, 'varchar'::regtype, 'uuid'::regtype,
                                 'text[]'::regtype, 'varchar[]'::regtype, 'uuid[]'::regtype) THEN
       PERFORM smart_internal.protect_error('22023', 'invalid value for parameter "patients"',
@@ -191,7 +252,7 @@ BEGIN
     END IF;
     one_key := patients_regtype::text NOT LIKE '%[]';
     -- varchar and domains: only text and uuid can be compared in the index
-    IF smart_internal.expression_type(relation, keys_sql, false) NOT IN ('text'::regtype, 'uuid'::regtype, 'text[]'::regtype, 'uuid[]'::regtype) THEN
+    IF smart_internal.expression_type(relation, keys_sql) NOT IN ('text'::regtype, 'uuid'::regtype, 'text[]'::regtype, 'uuid[]'::regtype) THEN
       keys_sql := format('(%s)::pg_catalog.%s', keys_sql, replace(patients_regtype::text, 'character varying', 'text'));
     END IF;
   END IF;
@@ -208,14 +269,11 @@ BEGIN
     'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
     'shared', coalesce(shared, smart_internal.type_is_shared(resource_type)),
     'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart_internal.shared_types()) END,
-    'follow', follow, 'key', CASE WHEN one_key THEN 'one' ELSE 'many' END, 'order_by', order_sql,
+    'follow', follow, 'key', CASE WHEN one_key THEN 'one' ELSE 'many' END,
     'patients_form', CASE WHEN patients_regtype IN ('text'::regtype, 'varchar'::regtype) THEN smart_internal.patients_form(relation, keys_sql) END));
-  call := format('smart_internal.row_policy(%%L::pg_catalog.text, %s, %s, %s, %s, %L::pg_catalog.jsonb)',
-                         replace(keys_sql, '%', '%%'), replace(resource_sql, '%', '%%'), replace(type_sql, '%', '%%'),
-                         replace(id_sql, '%', '%%'), replace(options::text, '%', '%%'));
-
-  FOR part IN SELECT x.relid FROM smart_internal.table_and_partitions(relation) x LOOP
-    PERFORM smart_internal.write_policies(part, call);
+  PERFORM smart_internal.put_policies(relation, keys_sql, resource_sql, type_sql, id_sql, options, order_sql);
+  FOR part IN SELECT t.relid FROM smart_internal.partitions(relation) t WHERE t.kind <> 'f' LOOP
+    PERFORM smart_internal.enforce_policies(part);
     done := done || part::text;
   END LOOP;
 
@@ -237,114 +295,148 @@ BEGIN
   IF NOT coalesce(index, true) AND EXISTS (SELECT FROM smart_internal.missing_indexes(relation)) THEN
     RAISE NOTICE 'indexes of % are missing: run what smart.index_statements(%) returns', relation, quote_literal(relation::text);
   END IF;
+  SELECT string_agg(p, '; ') INTO hazards
+  FROM (SELECT smart_internal.protect_hazards(relation) UNION ALL SELECT smart_internal.ways_round(relation)
+        UNION ALL SELECT smart_internal.costly_policies(relation)) x (p);
   IF hazards IS NOT NULL THEN
     RAISE WARNING 'table % is protected in spite of: %', relation, hazards;
+  END IF;
+  IF resource_type IS NOT NULL AND patients IS NULL AND NOT (options -> 'shared')::boolean
+     AND NOT smart_internal.in_compartment(resource_type, fhir_version) THEN
+    RAISE NOTICE 'no patient sees a row of %: % is in no patient''s compartment, and not shared', relation, resource_type
+      USING HINT = 'Pass shared => true if its rows hold no patient, or patients or follow to say whose they are.';
   END IF;
   RETURN result;
 END
 $$;
+COMMENT ON FUNCTION smart_internal.protect IS 'smart.protect().';
+
+CREATE FUNCTION smart.protect(
+  relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
+  type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
+  fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
+  force boolean DEFAULT false, order_by text DEFAULT NULL) RETURNS text
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN smart_internal.protect(relation, resource_type, resource, patients, type, id, shared, compartment, fhir_version, base_url, follow,
+  index, force, order_by);
 COMMENT ON FUNCTION smart.protect IS
   'Puts a table of FHIR resources under row-level security: four ordinary policies, FORCE ROW LEVEL SECURITY, an index on the rows'' patients, a trigger against TRUNCATE; partitions too. Idempotent; the caller must own the table. Returns NULL, or with index => false the CREATE INDEX CONCURRENTLY statements to run. Errors: 22023 parameter, 42501 owner, 42809 no table, 55000 while other roles or policies would go round it (force => true overrides). doc/reference.md describes the parameters.';
 
-CREATE FUNCTION smart_internal.table_and_partitions(relation regclass, OUT relid regclass) RETURNS SETOF regclass
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT c.oid::regclass
-  FROM pg_class c LEFT JOIN pg_partition_tree(relation) t ON t.relid = c.oid
-  WHERE (c.oid = relation OR t.relid IS NOT NULL) AND c.relkind <> 'f'
-  ORDER BY coalesce(t.level, 0), c.oid
-$$;
-COMMENT ON FUNCTION smart_internal.table_and_partitions(regclass) IS
-  'The table, then its partitions, the upper ones first; without foreign tables.';
-
-CREATE FUNCTION smart.unprotect(relation regclass) RETURNS void
+CREATE FUNCTION smart_internal.unprotect(relation regclass) RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   owner oid;
   part regclass;
-  policy text;
-  schema name;
-  index_name name;
+  object record;
   follows boolean;
-  min_messages text := current_setting('client_min_messages');
 BEGIN
   SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = relation;
   IF owner IS NULL THEN
     PERFORM smart_internal.protect_error('22023', 'invalid value for parameter "relation"');
   ELSIF NOT pg_has_role(owner, 'USAGE') THEN
     PERFORM smart_internal.protect_error('42501', format('must be owner of table %s', relation));
-  ELSIF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = relation AND smart_internal.is_own_policy(p.oid)) THEN
+  ELSIF smart_internal.own_policies(relation) IS NULL THEN
     PERFORM smart_internal.protect_error('55000', format('relation %s is not protected', relation));
-  ELSIF EXISTS (SELECT FROM pg_partition_ancestors(relation) a JOIN pg_policy p ON p.polrelid = a.relid
-                WHERE a.relid <> relation AND smart_internal.is_own_policy(p.oid)) THEN
+  ELSIF EXISTS (SELECT FROM pg_partition_ancestors(relation) a WHERE a.relid <> relation AND smart_internal.own_policies(a.relid) IS NOT NULL) THEN
     PERFORM smart_internal.protect_error('55000', format('%s is a partition of a protected table', relation), NULL,
       'Detach it first, or unprotect the partitioned table.');
   END IF;
-  PERFORM set_config('client_min_messages', 'warning', true);
   follows := (SELECT i.options ? 'follow' FROM smart_internal.policy_info(relation) i);
-  EXECUTE format('DROP TRIGGER IF EXISTS smart_follow ON %s', relation);
-  EXECUTE format('DROP TRIGGER IF EXISTS smart_followed ON %s', relation);
   -- upper tables first: the event trigger gives a partition what its table still has
-  FOR part IN SELECT x.relid FROM smart_internal.table_and_partitions(relation) x LOOP
-    FOREACH policy IN ARRAY ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete'] LOOP
-      EXECUTE format('DROP POLICY IF EXISTS %I ON %s', policy, part);
+  FOR part IN SELECT t.relid FROM smart_internal.partitions(relation) t WHERE t.kind <> 'f' LOOP
+    FOR object IN
+      SELECT format('POLICY %I', p.polname) AS name FROM pg_policy p
+      WHERE p.polrelid = part AND p.polname IN ('smart_select', 'smart_insert', 'smart_update', 'smart_delete')
+      UNION ALL
+      -- those on a partition that go with the table's are internal
+      SELECT format('TRIGGER %I', t.tgname) FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+      WHERE t.tgrelid = part AND t.tgparentid = 0 AND p.pronamespace = 'smart_internal'::regnamespace
+    LOOP
+      EXECUTE format('DROP %s ON %s', object.name, part);
     END LOOP;
-    EXECUTE format('DROP TRIGGER IF EXISTS smart_refuse_truncate ON %s', part);
     -- policies of somebody else stay in force
     IF NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = part) THEN
       EXECUTE format('ALTER TABLE %s NO FORCE ROW LEVEL SECURITY, DISABLE ROW LEVEL SECURITY', part);
     END IF;
   END LOOP;
-  FOR schema, index_name IN
-    SELECT n.nspname, c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE i.indrelid = relation AND c.relname ~ '_smart_(patients|irregular|followed)[0-9]*$'
+  FOR object IN
+    SELECT n.nspname, c.relname
+    FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE i.indrelid = relation
+      AND (c.relname ~ '_smart_(patients|irregular|followed)[0-9]*$'
+           -- those of a partition have names that PostgreSQL made
+           OR EXISTS (SELECT FROM pg_depend d JOIN pg_proc p ON p.oid = d.refobjid
+                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_proc'::regclass
+                        AND p.pronamespace = 'smart_internal'::regnamespace))
   LOOP
-    EXECUTE format('DROP INDEX IF EXISTS %I.%I', schema, index_name);
+    EXECUTE format('DROP INDEX %I.%I', object.nspname, object.relname);
   END LOOP;
-  IF follows THEN
-    EXECUTE format('ALTER TABLE %s DROP COLUMN IF EXISTS smart_patient', relation);
+  IF follows AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'smart_patient' AND NOT a.attisdropped) THEN
+    EXECUTE format('ALTER TABLE %s DROP COLUMN smart_patient', relation);
   END IF;
   PERFORM smart_internal.watch_followed(owner);
-  PERFORM set_config('client_min_messages', min_messages, true);
   RAISE NOTICE 'table % is no longer protected', relation;
 END
 $$;
+COMMENT ON FUNCTION smart_internal.unprotect(regclass) IS 'smart.unprotect().';
+
+CREATE FUNCTION smart.unprotect(relation regclass) RETURNS void
+LANGUAGE sql VOLATILE PARALLEL UNSAFE
+RETURN smart_internal.unprotect(relation);
 COMMENT ON FUNCTION smart.unprotect(regclass) IS
   'Takes away what smart.protect() put on a table and its partitions. Errors: 42501 owner, 55000 when it is not protected.';
 
 CREATE FUNCTION smart_internal.protection_state(relation oid) RETURNS text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(string_agg(problem, '; ' ORDER BY n), 'ok')
+  SELECT coalesce(string_agg(problem, '; ' ORDER BY n, problem), 'ok')
   FROM pg_class c, smart_internal.policy_info(c.oid::regclass) i,
-    LATERAL (VALUES
-      (1, CASE WHEN NOT c.relrowsecurity THEN 'row-level security is disabled' END),
-      (2, CASE WHEN NOT c.relforcerowsecurity THEN 'row-level security is not forced on the owner' END),
-      (3, CASE WHEN (SELECT count(*) FROM pg_policy p WHERE p.polrelid = c.oid AND smart_internal.is_own_policy(p.oid)) <> 4
-               THEN 'a policy is missing' END),
-      (4, CASE WHEN EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND NOT smart_internal.is_own_policy(p.oid))
-               THEN 'another permissive policy is OR-ed in' END),
-      (5, CASE WHEN i.options -> 'revision' IS DISTINCT FROM to_jsonb(smart.fhir_revision())
-               THEN 'made for another revision of the FHIR definitions' END),
-      (6, CASE WHEN NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_refuse_truncate' AND t.tgenabled <> 'D')
-               THEN 'TRUNCATE is not refused' END)) v (n, problem)
+    LATERAL (
+      SELECT 1, 'row-level security is disabled' WHERE NOT c.relrowsecurity
+      UNION ALL
+      SELECT 2, 'row-level security is not forced on the owner' WHERE NOT c.relforcerowsecurity
+      UNION ALL
+      SELECT 3, 'a policy is missing' WHERE cardinality(smart_internal.own_policies(c.oid)) <> 4
+      UNION ALL
+      SELECT 4, 'another permissive policy is OR-ed in'
+      WHERE EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = c.oid AND p.polpermissive AND p.polname <> ALL (smart_internal.own_policies(c.oid)))
+      UNION ALL
+      SELECT 5, 'made for another revision of the FHIR definitions'
+      WHERE i.options -> 'revision' IS DISTINCT FROM to_jsonb(smart.fhir_revision())
+      UNION ALL
+      SELECT 6, 'TRUNCATE is not refused' WHERE NOT smart_internal.refuses_truncate(c.oid)
+      UNION ALL
+      SELECT 7, 'an expression cannot be read without locks'
+      WHERE i.resource IS NULL OR i.patients IS NULL OR i.type IS NULL OR i.id IS NULL
+      UNION ALL
+      SELECT 8, h FROM smart_internal.protect_hazards(c.oid::regclass) h WHERE h !~ '^permissive policy "[^"]*" would be'
+      UNION ALL
+      SELECT 9, format('partition %s is not protected', t.relid::regclass)
+      FROM smart_internal.partitions(c.oid) t WHERE t.relid <> c.oid AND t.kind <> 'f' AND smart_internal.own_policies(t.relid) IS NULL
+      UNION ALL
+      SELECT 10, w FROM smart_internal.ways_round(c.oid) w
+      UNION ALL
+      SELECT 11, w FROM smart_internal.costly_policies(c.oid) w
+      UNION ALL
+      SELECT 12, 'it has, or had until REINDEX, rows that are no resource of its type or whose key is spelled otherwise'
+      WHERE smart_internal.has_irregular_rows(c.oid)
+      UNION ALL
+      SELECT 13, 'what it follows is not kept'
+      WHERE i.options ? 'follow' AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
+              AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure)) v (n, problem)
   WHERE c.oid = $1
 $$;
 COMMENT ON FUNCTION smart_internal.protection_state(oid) IS 'What is wrong with the protection of a table, or ok.';
 
 CREATE VIEW smart.protected_table WITH (security_invoker = true) AS
-  SELECT c.oid::pg_catalog.regclass AS relation, i.resource_type,
-         pg_catalog.jsonb_build_object('resource', i.resource, 'patients', i.patients, 'type', i.type, 'id', i.id) AS columns,
-         i.options,
-         (SELECT x.indexrelid::pg_catalog.regclass
-          FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class t ON t.oid OPERATOR(pg_catalog.=) x.indexrelid
-          JOIN pg_catalog.pg_am a ON a.oid OPERATOR(pg_catalog.=) t.relam
-          WHERE x.indrelid OPERATOR(pg_catalog.=) c.oid AND smart_internal.is_patients_index(x.indexrelid, a.amname::pg_catalog.text)
-          ORDER BY x.indexrelid LIMIT 1) AS index,
-         smart_internal.protection_state(c.oid) AS state
-  FROM pg_catalog.pg_class c, LATERAL smart_internal.policy_info(c.oid::pg_catalog.regclass) i
-  WHERE EXISTS (SELECT FROM pg_catalog.pg_policy p
-                WHERE p.polrelid OPERATOR(pg_catalog.=) c.oid AND p.polname OPERATOR(pg_catalog.=) 'smart_select')
-    AND i.options IS NOT NULL;
+  SELECT t.oid::pg_catalog.regclass AS relation, i.resource_type,
+         pg_catalog.jsonb_build_object('resource', i.resource, 'patients', i.patients, 'type', i.type, 'id', i.id)
+           OPERATOR(pg_catalog.||) CASE WHEN i.order_by IS NULL THEN '{}' ELSE pg_catalog.jsonb_build_object('order_by', i.order_by) END AS columns,
+         i.options, smart_internal.patients_index(t.oid) AS index, smart_internal.protection_state(t.oid) AS state
+  FROM (SELECT DISTINCT p.polrelid FROM pg_catalog.pg_policy p
+        WHERE p.polname OPERATOR(pg_catalog.=) ANY (ARRAY['smart_select', 'smart_insert', 'smart_update', 'smart_delete']::pg_catalog.name[])) t (oid),
+    LATERAL smart_internal.policy_info(t.oid::pg_catalog.regclass) i
+  WHERE smart_internal.own_policies(t.oid) IS NOT NULL;
 GRANT SELECT ON smart.protected_table TO PUBLIC;
 COMMENT ON VIEW smart.protected_table IS
   'Tables under smart.protect(): type, expressions, options, the index that policies use, and a state: ok, or what is wrong.';
@@ -362,26 +454,20 @@ BEGIN
   FOR part IN
     SELECT DISTINCT t.relid, root.policy_relation
     FROM pg_event_trigger_ddl_commands() d
-    -- by the catalog: pg_partition_tree() locks, and parallel restores would meet in a deadlock
-    CROSS JOIN LATERAL (
-      WITH RECURSIVE tree (relid) AS (
-        SELECT d.objid
-        UNION
-        SELECT i.inhrelid FROM tree JOIN pg_inherits i ON i.inhparent = tree.relid
-        JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relispartition)
-      SELECT tree.relid FROM tree) t
+    -- without locks: parallel restores would meet in a deadlock
+    CROSS JOIN LATERAL smart_internal.partitions(d.objid) t
     CROSS JOIN LATERAL (
       SELECT a.relid AS policy_relation FROM pg_partition_ancestors(t.relid) a
-      WHERE a.relid <> t.relid
-        AND EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = a.relid AND p.polname = 'smart_select' AND smart_internal.is_own_policy(p.oid))
+      WHERE a.relid <> t.relid AND smart_internal.own_policies(a.relid) IS NOT NULL
       LIMIT 1) root
     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
       AND (SELECT c.relkind FROM pg_class c WHERE c.oid = d.objid) IN ('r', 'p')
-      AND NOT EXISTS (SELECT FROM pg_policy p WHERE p.polrelid = t.relid AND smart_internal.is_own_policy(p.oid))
+      AND t.kind IN ('r', 'p') AND smart_internal.own_policies(t.relid) IS NULL
       -- no other ALTER TABLE: a restore runs some, and is about to make the policies itself
       AND (d.command_tag = 'CREATE TABLE' OR smart_internal.attaches_partition(d.command))
   LOOP
     PERFORM smart_internal.copy_policies(part.policy_relation::regclass, part.relid::regclass);
+    PERFORM smart_internal.enforce_policies(part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;
     SELECT string_agg(h, '; ') INTO hazards FROM smart_internal.protect_hazards(part.relid::regclass) h;
     IF hazards IS NOT NULL THEN
@@ -393,19 +479,8 @@ $$;
 REVOKE ALL ON FUNCTION smart_internal.protect_new_partitions() FROM PUBLIC;
 COMMENT ON FUNCTION smart_internal.protect_new_partitions() IS 'Event trigger: partitions made or attached later get the policies of their table.';
 
-CREATE FUNCTION smart_internal.copy_policies(from_table regclass, to_table regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  call text;
-BEGIN
-  -- deparsed expressions name columns, and partitions have the same names
-  SELECT regexp_replace(replace(pg_get_expr(p.polqual, p.polrelid), '%', '%%'), $q$'SELECT'::text$q$, '%L::pg_catalog.text')
-  INTO call FROM pg_policy p WHERE p.polrelid = from_table AND p.polname = 'smart_select';
-  PERFORM smart_internal.write_policies(to_table, call);
-END
-$$;
-COMMENT ON FUNCTION smart_internal.copy_policies(regclass, regclass) IS 'Gives a partition the policies of its table.';
-
 CREATE EVENT TRIGGER smart_fhir_partitions ON ddl_command_end
   WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA') EXECUTE FUNCTION smart_internal.protect_new_partitions();
 COMMENT ON EVENT TRIGGER smart_fhir_partitions IS 'Partitions made or attached later get the policies of their table.';
+-- also for who loads with session_replication_role = replica
+ALTER EVENT TRIGGER smart_fhir_partitions ENABLE ALWAYS;

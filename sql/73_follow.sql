@@ -74,7 +74,7 @@ CREATE FUNCTION smart_internal.followers(relation regclass) RETURNS text[]
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(f.oid::regclass::text ORDER BY f.oid::regclass::text)
   FROM pg_class c, smart_internal.policy_info(c.oid::regclass) i, pg_policy fp JOIN pg_class f ON f.oid = fp.polrelid, smart_internal.policy_info(f.oid::regclass) fi
-  WHERE c.oid = relation AND fp.polname = 'smart_select' AND smart_internal.is_own_policy(fp.oid) AND f.relowner = c.relowner AND NOT f.relispartition
+  WHERE c.oid = relation AND fp.polname = 'smart_select' AND smart_internal.own_policies(fp.polrelid) IS NOT NULL AND f.relowner = c.relowner AND NOT f.relispartition
     AND fi.options ? 'follow' AND fi.options ->> 'fhir_version' = i.options ->> 'fhir_version'
     AND fi.options ->> 'base_url' IS NOT DISTINCT FROM i.options ->> 'base_url'
 $$;
@@ -110,7 +110,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     LATERAL (
       SELECT c.oid::regclass::text AS name, coalesce(i.resource_type, '*') AS type
       FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, smart_internal.policy_info(c.oid::regclass) i
-      WHERE p.polname = 'smart_select' AND smart_internal.is_own_policy(p.oid) AND c.relowner = f.relowner AND NOT c.relispartition
+      WHERE p.polname = 'smart_select' AND smart_internal.own_policies(p.polrelid) IS NOT NULL AND c.relowner = f.relowner AND NOT c.relispartition
         AND i.options ->> 'fhir_version' = fi.options ->> 'fhir_version'
         AND i.options ->> 'base_url' IS NOT DISTINCT FROM fi.options ->> 'base_url') t,
     unnest(ARRAY[t.type, t.name]) WITH ORDINALITY u(x, n)
@@ -163,7 +163,7 @@ BEGIN
            EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_followed') AS touches,
            smart_internal.followers(c.oid::regclass) AS followers
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, smart_internal.policy_info(c.oid::regclass) i
-    WHERE p.polname = 'smart_select' AND smart_internal.is_own_policy(p.oid) AND c.relowner = owner AND NOT c.relispartition
+    WHERE p.polname = 'smart_select' AND smart_internal.own_policies(p.polrelid) IS NOT NULL AND c.relowner = owner AND NOT c.relispartition
     ORDER BY 1
   LOOP
     IF part.keeps THEN

@@ -60,6 +60,21 @@ compat_check_execute(Oid function)
 		aclcheck_error(result, OBJECT_FUNCTION, get_func_name(function));
 }
 
+#if PG_VERSION_NUM >= 160000
+#include "catalog/pg_class.h"
+#define compat_is_owner(relid) object_ownercheck(RelationRelationId, (relid), GetUserId())
+#else
+#define compat_is_owner(relid) pg_class_ownercheck((relid), GetUserId())
+#endif
+
+/* 18: virtual generated columns, which a policy must not name but as their expression */
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#define compat_expand_virtual_columns(expr, rel) expand_generated_columns_in_expr((expr), (rel), 1)
+#else
+#define compat_expand_virtual_columns(expr, rel) (expr)
+#endif
+
 /* 18: pg_noreturn, in front of the declaration, instead */
 #ifndef pg_attribute_noreturn
 #define pg_attribute_noreturn() __attribute__((noreturn))

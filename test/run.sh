@@ -4,7 +4,7 @@
 # The last line is "N passed, N failed"; one is counted for each pg_regress file, each isolation
 # spec and each TAP assertion, and at least one failure for a step that broke. Nothing is left
 # running. PGVERSION or PG_CONFIG picks the server, SMART_FHIR_DATA the shared vectors
-# (default ../shared/data; without them the tests read test/data/shared), SUITES some of
+# (default ../shared/data; tests that need them skip when they are not there), SUITES some of
 # "sql isolation tap".
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
@@ -33,7 +33,7 @@ private_dir
 tree=$WORK/tree
 copy_tree "$tree"
 share_data
-say "shared data: ${SMART_FHIR_DATA:-test/data/shared}"
+say "shared data: ${SMART_FHIR_DATA:-none}"
 rm -rf "$ROOT/results" "$ROOT/tmp_check"
 
 # regress KIND MAKE_VARIABLES...: one run of pg_regress or pg_isolation_regress, counted by its lines

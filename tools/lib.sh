@@ -80,7 +80,7 @@ copy_tree() {
 }
 
 # share_data: export SMART_FHIR_DATA, a copy when RUN_AS may not read the original; unset when
-# there is none (the tests then read test/data/shared).
+# there is none (the tests that need it skip).
 share_data() {
   local data=${SMART_FHIR_DATA:-$ROOT/../shared/data}
   if [ ! -d "$data" ]; then

@@ -6,19 +6,14 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
-#include "catalog/pg_policy.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rowsecurity.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -40,15 +35,15 @@ policy_function_beside(Oid function, const char *name, int nargs, const Oid *arg
 													  : get_func_namespace(function)));
 }
 
-/* The node as a call of smart_internal.row_policy(), or NULL. */
-static FuncExpr *
-as_policy_call(Node *node)
+FuncExpr *
+policy_as_call(Node *node)
 {
 	FuncExpr *call = (FuncExpr *) node;
 	char *name;
 	char *schema;
 
-	if (call == NULL || !IsA(call, FuncExpr) || list_length(call->args) != POLICY_N_ARGS)
+	if (call == NULL || !IsA(call, FuncExpr) ||
+		(list_length(call->args) != POLICY_N_ARGS && list_length(call->args) != POLICY_ORDER + 1))
 		return NULL;
 	name = get_func_name(call->funcid);
 	schema = get_namespace_name(get_func_namespace(call->funcid));
@@ -69,38 +64,12 @@ policy_call_of(Relation rel)
 	{
 		RowSecurityPolicy *policy = lfirst(cell);
 		FuncExpr *call =
-			policy->polcmd == ACL_SELECT_CHR ? as_policy_call((Node *) policy->qual) : NULL;
+			policy->polcmd == ACL_SELECT_CHR ? policy_as_call((Node *) policy->qual) : NULL;
 
 		if (call != NULL)
 			return call;
 	}
 	return NULL;
-}
-
-FuncExpr *
-policy_call_stored(Oid relid)
-{
-	Relation catalog = table_open(PolicyRelationId, AccessShareLock);
-	FuncExpr *call = NULL;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple tuple;
-
-	ScanKeyInit(
-		&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
-	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
-	while (call == NULL && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		bool isnull;
-		Datum qual =
-			heap_getattr(tuple, Anum_pg_policy_polqual, RelationGetDescr(catalog), &isnull);
-
-		if (!isnull && ((Form_pg_policy) GETSTRUCT(tuple))->polcmd == ACL_SELECT_CHR)
-			call = as_policy_call(stringToNode(TextDatumGetCString(qual)));
-	}
-	systable_endscan(scan);
-	table_close(catalog, AccessShareLock);
-	return call;
 }
 
 FuncExpr *
@@ -115,6 +84,7 @@ policy_as_row_check(FuncExpr *call)
 		return NULL;
 	check = copyObject(call);
 	check->funcid = function;
+	check->args = list_truncate(check->args, POLICY_N_ARGS);
 	/* keys that row_check() can find in the resource are not worth computing for it */
 	if (IsA(options, Const) && !options->constisnull &&
 		!policy_option_bool(DatumGetJsonbP(options->constvalue), "patients"))
@@ -131,7 +101,7 @@ ask_by_row(Node *node, void *context)
 
 	if (node == NULL)
 		return false;
-	call = IsA(node, FuncExpr) ? as_policy_call(node) : NULL;
+	call = IsA(node, FuncExpr) ? policy_as_call(node) : NULL;
 	if (call == NULL)
 		return expression_tree_walker(node, ask_by_row, context);
 	check = policy_as_row_check(call);
@@ -151,10 +121,4 @@ policy_ask_by_row(Node *expression)
 
 	(void) ask_by_row(expression, &found);
 	return found;
-}
-
-bool
-policy_is_call(const char *expression)
-{
-	return as_policy_call(stringToNode(expression)) != NULL;
 }

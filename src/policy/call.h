@@ -22,7 +22,9 @@ enum
 	POLICY_TYPE,
 	POLICY_ID,
 	POLICY_OPTIONS,
-	POLICY_N_ARGS
+	POLICY_N_ARGS,
+	/* beside them, for the index alone: what protect() was told as order_by */
+	POLICY_ORDER = POLICY_N_ARGS
 };
 
 /*
@@ -31,8 +33,8 @@ enum
  */
 extern FuncExpr *policy_call_of(Relation rel);
 
-/* The same from the catalog, also while row-level security is switched off on the table. */
-extern FuncExpr *policy_call_stored(Oid relid);
+/* The node as a call of smart_internal.row_policy(), or NULL. */
+extern FuncExpr *policy_as_call(Node *node);
 /* A copy of a call of smart_internal.row_policy() that is not folded: of row_check(); NULL without one. */
 extern FuncExpr *policy_as_row_check(FuncExpr *call);
 /*
@@ -40,9 +42,6 @@ extern FuncExpr *policy_as_row_check(FuncExpr *call);
  * about rows that are not in the table yet. In place; were there any?
  */
 extern bool policy_ask_by_row(Node *expression);
-
-/* Is a stored expression (nodeToString) such a call and nothing beside it? */
-extern bool policy_is_call(const char *expression);
 
 /* A function in the schema of another one, by its name and argument types; or InvalidOid. */
 extern Oid policy_function_beside(Oid function, const char *name, int nargs, const Oid *argtypes);

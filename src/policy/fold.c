@@ -335,7 +335,7 @@ simplify(SupportRequestSimplify *request)
 	bool guarded;
 	int levels;
 
-	if (request->root == NULL || list_length(call->args) != POLICY_N_ARGS)
+	if (request->root == NULL || list_length(call->args) < POLICY_N_ARGS)
 		return NULL;
 	statement_note_policy();
 	check = policy_as_row_check(call);

@@ -39,6 +39,7 @@
 #include "fhir/tables.h"
 #include "policy/owner.h"
 #include "policy/policy.h"
+#include "policy/stored.h"
 
 PG_FUNCTION_INFO_V1(smart_followed_references);
 PG_FUNCTION_INFO_V1(smart_keep_followed);

@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
-#include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -14,67 +13,109 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
-#include "utils/ruleutils.h"
 
 #include "access/access.h"
 #include "access/settings.h"
 #include "compat.h"
-#include "policy/policy.h"
+#include "policy/call.h"
+#include "policy/deparse.h"
+#include "policy/stored.h"
 
+PG_FUNCTION_INFO_V1(smart_protect_error);
 PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_has_one_subject);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
 PG_FUNCTION_INFO_V1(smart_shared_types);
-PG_FUNCTION_INFO_V1(smart_is_policy_call);
+PG_FUNCTION_INFO_V1(smart_own_policies);
 PG_FUNCTION_INFO_V1(smart_attaches_partition);
 PG_FUNCTION_INFO_V1(smart_default_compartment);
 
+/* smart_internal.protect_error(state, message, detail, hint text): the last two may be NULL */
+Datum
+smart_protect_error(PG_FUNCTION_ARGS)
+{
+	char *texts[4];
+
+	for (int i = 0; i < (int) lengthof(texts); i++)
+		texts[i] = PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+	if (texts[0] == NULL || texts[1] == NULL || strlen(texts[0]) != 5 ||
+		strspn(texts[0], "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 || texts[0][0] == '0')
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("an error needs an SQLSTATE and a message"));
+	ereport(ERROR,
+			errcode(
+				MAKE_SQLSTATE(texts[0][0], texts[0][1], texts[0][2], texts[0][3], texts[0][4])),
+			errmsg_internal("%s", texts[1]),
+			texts[2] != NULL ? errdetail_internal("%s", texts[2]) : 0,
+			texts[3] != NULL ? errhint("%s", texts[3]) : 0,
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "protect"));
+	PG_RETURN_VOID();
+}
+
+/* smart_internal.policy_info(relation regclass): all NULL for another relation */
 Datum
 smart_policy_info(PG_FUNCTION_ARGS)
 {
+	static const int args[] = {
+		POLICY_RESOURCE, POLICY_PATIENTS, POLICY_TYPE, POLICY_ID, POLICY_ORDER};
 	Oid relid = PG_GETARG_OID(0);
-	Relation rel = try_relation_open(relid, AccessShareLock);
+	StoredPolicies stored;
 	TupleDesc desc;
-	Datum values[6] = {0};
-	bool nulls[6] = {true, true, true, true, true, true};
-	FuncExpr *call = rel ? policy_call_stored(relid) : NULL;
+	Datum values[7] = {0};
+	bool nulls[7] = {true, true, true, true, true, true, true};
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "smart_internal.policy_info() has an unexpected result type");
-	if (call != NULL)
+	stored_policies(relid, &stored);
+	if (stored.call != NULL)
 	{
-		static const int args[] = {POLICY_RESOURCE, POLICY_PATIENTS, POLICY_TYPE, POLICY_ID};
-		List *context = deparse_context_for(RelationGetRelationName(rel), relid);
-		Const *type = list_nth(call->args, POLICY_TYPE);
-		Const *options = list_nth(call->args, POLICY_OPTIONS);
+		Const *type = stored_constant(stored.call, POLICY_TYPE, TEXTOID);
 
-		if (IsA(type, Const) && !type->constisnull)
+		if (type != NULL)
 		{
 			values[0] = type->constvalue;
 			nulls[0] = false;
 		}
 		for (size_t i = 0; i < lengthof(args); i++)
 		{
-			values[i + 1] = CStringGetTextDatum(
-				deparse_expression(list_nth(call->args, args[i]), context, false, false));
-			nulls[i + 1] = false;
-		}
-		if (IsA(options, Const) && !options->constisnull)
-		{
-			values[5] = options->constvalue;
-			nulls[5] = false;
-		}
-	}
-	{
-		HeapTuple tuple = heap_form_tuple(BlessTupleDesc(desc), values, nulls);
+			char *text = args[i] < list_length(stored.call->args)
+							 ? deparse_over_relation(relid, list_nth(stored.call->args, args[i]))
+							 : NULL;
 
-		if (rel)
-			relation_close(rel, AccessShareLock);
-		PG_RETURN_DATUM(HeapTupleGetDatum(tuple));
+			if (text != NULL)
+			{
+				values[i + 1] = CStringGetTextDatum(text);
+				nulls[i + 1] = false;
+			}
+		}
 	}
+	if (stored.options != NULL)
+	{
+		values[6] = JsonbPGetDatum(stored.options);
+		nulls[6] = false;
+	}
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}
+
+/* smart_internal.own_policies(relation oid) -> text[]: names of those that are as protect() writes them; NULL for a table without ours */
+Datum
+smart_own_policies(PG_FUNCTION_ARGS)
+{
+	StoredPolicies stored;
+	Datum names[N_OWN_POLICIES];
+	int n = 0;
+
+	stored_policies(PG_GETARG_OID(0), &stored);
+	if (stored.call == NULL)
+		PG_RETURN_NULL();
+	for (int i = 0; i < N_OWN_POLICIES; i++)
+		if (stored.own[i])
+			names[n++] = CStringGetTextDatum(own_policies[i].name);
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
 static FhirVersion
@@ -151,12 +192,6 @@ smart_shared_types(PG_FUNCTION_ARGS)
 		 at += strlen(at) + 1)
 		names[n++] = CStringGetTextDatum(at);
 	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
-}
-
-Datum
-smart_is_policy_call(PG_FUNCTION_ARGS)
-{
-	PG_RETURN_BOOL(policy_is_call(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
 Datum

@@ -40,9 +40,6 @@
 #include "policy/options.h"
 #include "policy/regular.h"
 
-PG_FUNCTION_INFO_V1(smart_irregular_index);
-PG_FUNCTION_INFO_V1(smart_rows_are_regular);
-PG_FUNCTION_INFO_V1(smart_policy_is_immutable);
 
 /* Arguments of smart_internal.row_is_regular(): those of smart_internal.row_policy() without the command. */
 #define REGULAR_N_ARGS (POLICY_N_ARGS - 1)
@@ -246,63 +243,4 @@ policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
 		known_empty[oid % N_KNOWN_EMPTY].xmax = snapshot->xmax;
 	}
 	return empty;
-}
-
-/* The indexes of a table by its stored policy; *own: that of the relation itself. */
-static bool
-stored_indexes(Oid relid, Oid *own, List **indexes)
-{
-	Relation rel = try_relation_open(relid, AccessShareLock);
-	FuncExpr *call = rel == NULL ? NULL : policy_call_stored(relid);
-	bool found = false;
-
-	*own = InvalidOid;
-	if (call != NULL)
-	{
-		Const *options = list_nth(call->args, POLICY_OPTIONS);
-		AccessTable table;
-
-		/* as index predicates are simplified; without a query, the call itself stays */
-		call = castNode(FuncExpr, eval_const_expressions(NULL, (Node *) call));
-		if (IsA(options, Const) && !options->constisnull &&
-			policy_options_are_current(DatumGetJsonbP(options->constvalue)))
-		{
-			policy_options(DatumGetJsonbP(options->constvalue), &table);
-			*own = find_index(rel, call, 1, table.has_patients);
-			found = find_indexes(rel, call, 1, table.has_patients, indexes);
-		}
-	}
-	if (rel != NULL)
-		relation_close(rel, AccessShareLock);
-	return found;
-}
-
-Datum
-smart_irregular_index(PG_FUNCTION_ARGS)
-{
-	List *indexes;
-	Oid own;
-
-	(void) stored_indexes(PG_GETARG_OID(0), &own, &indexes);
-	if (!OidIsValid(own))
-		PG_RETURN_NULL();
-	PG_RETURN_OID(own);
-}
-
-Datum
-smart_rows_are_regular(PG_FUNCTION_ARGS)
-{
-	List *indexes = NIL;
-	Oid own;
-
-	PG_RETURN_BOOL(stored_indexes(PG_GETARG_OID(0), &own, &indexes) && all_empty(indexes));
-}
-
-Datum
-smart_policy_is_immutable(PG_FUNCTION_ARGS)
-{
-	FuncExpr *call = policy_call_stored(PG_GETARG_OID(0));
-
-	/* row_policy() itself is STABLE: what it is given counts */
-	PG_RETURN_BOOL(call != NULL && !contain_mutable_functions((Node *) call->args));
 }

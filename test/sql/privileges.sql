@@ -25,10 +25,11 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patient_marks,session_patients,session_patient_references,
 	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids,among_patients}'),
 	('policy functions: the view protected_table calls them with the reader''s rights',
-	 '{policy_info,protection_state,is_own_policy,fhir_revision,is_patients_index,index_orders_by}'),
+	 '{policy_info,own_policies,partitions,others_rights,protect_hazards,ways_round,costly_policies,refuses_truncate,protection_state,
+	   patients_index,has_irregular_rows,fhir_revision}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
-	 '{protect_error,column_or_expression,expression_type,protect_hazards,write_policies,make_index,index_statements,
-	   index_name,missing_indexes,concurrent_index,irregular_index,rows_are_regular,policy_is_immutable,patients_form,look_at_keys,spells_references,has_one_subject,target_patients,followed_patient,follow_again,followers,follow_all,follow_targets,watch_followed,followed_expression,table_and_partitions,copy_policies,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,is_policy_call,attaches_partition}'),
+	 '{protect_error,column_or_expression,expression_type,base_type,put_policies,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
+	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,look_at_keys,spells_references,has_one_subject,target_patients,followed_patient,follow_again,followers,follow_all,follow_targets,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}'),
 	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate,keep_followed,touch_followers}')
 ) AS listed (reason, names);
 

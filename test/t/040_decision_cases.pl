@@ -1,4 +1,4 @@
-# Decision cases of the shared data (authz), each through smart.permits(), smart.permits_row() and
+# Decision cases of ../shared/data/authz, each through smart.permits(), smart.permits_row() and
 # row-level security, on a table of the resource's type and on one of many types. Beyond the
 # letter that a case asks, all five must have one answer everywhere. Disputed cases are
 # reported and do not count.
@@ -10,10 +10,10 @@ use JSON::PP;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use lib dirname(__FILE__) . '/../perl';
-use SharedData qw(shared_data);
 
-my @files = sort glob(shared_data('authz') . '/*.json');
+my $data = $ENV{SMART_FHIR_DATA} // dirname(__FILE__) . '/../../../shared/data';
+my @files = sort glob("$data/authz/*.json");
+plan skip_all => 'no shared data' unless @files;
 
 my $node = PostgreSQL::Test::Cluster->new('decision');
 $node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);

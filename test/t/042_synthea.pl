@@ -1,4 +1,4 @@
-# The synthetic patients of the shared data: for fifty of them, or as many as there are, logged in with a signed
+# The synthetic patients of ../shared/data/synthea: for fifty of them, logged in with a signed
 # token that grants patient/*.rs, what row-level security shows of every table is what plain SQL
 # finds by the definition of the patient compartment, and what permits() and permits_row() allow.
 use strict;
@@ -9,10 +9,10 @@ use File::Spec;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use lib dirname(__FILE__) . '/../perl';
-use SharedData qw(shared_data);
 
-my @files = map { File::Spec->rel2abs($_) } sort glob(shared_data('synthea') . '/*.ndjson.gz');
+my $data = $ENV{SMART_FHIR_DATA} // dirname(__FILE__) . '/../../../shared/data';
+my @files = map { File::Spec->rel2abs($_) } sort glob("$data/synthea/*.ndjson.gz");
+plan skip_all => 'no synthetic patients in the shared data' unless @files;
 
 # Where a type says whom the record is about: the subject parameter of the R4 compartment.
 # "all" are the shared types, "none" are outside.
@@ -101,7 +101,7 @@ FROM t.picked AS p JOIN LATERAL (SELECT * FROM t.owner WHERE patient = p.id UNIO
 GROUP BY o.type, p.id
 SQL
 my @patients = split /\n/, $node->safe_psql('postgres', 'SELECT id FROM t.picked');
-my %whole = map { $patients[$_] => 1 } grep { $_ < @patients } 0, 1, 49;
+my %whole = map { $_ => 1 } @patients[ 0, 1, 49 ];
 
 # One transaction a patient: what the ordinary role sees, then what the functions say to a role
 # that sees everything: of all rows, or of the patient's own and the sample.
@@ -128,9 +128,7 @@ SELECT smart.jwt_sign(jsonb_build_object('iss', 'https://as.test', 'aud', 'https
 SET LOCAL ROLE app;
 SELECT smart.login(:'token');
 $seen;
-SET LOCAL enable_seqscan = off;
 EXPLAIN (COSTS OFF) SELECT id FROM t."Observation";
-SET LOCAL enable_seqscan = on;
 RESET ROLE;
 $said;
 COMMIT;
@@ -141,7 +139,7 @@ my $by_index = 0;
 for my $line (split /\n/, $node->safe_psql('postgres', $script))
 {
 	my ($patient, $type, $way, @rest) = split /\|/, $line, -1;
-	$by_index++ if $line =~ /Index Scan (?:on|using) "Observation_smart_patients"/;
+	$by_index++ if $line =~ /Index Scan on "Observation_smart_patients"/;
 	next unless defined $way;
 	$got{"$patient $type"}{$way} = "$rest[0]|$rest[1]";
 	$got{"$patient $type"}{permits_row} = "$rest[2]|$rest[3]" if $way eq 'permits';
