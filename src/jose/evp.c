@@ -88,20 +88,22 @@ set_parameters(EVP_PKEY_CTX *ctx, const JoseAlgorithm *alg, const EVP_MD *md)
 		   EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, alg->hash_bytes) == 1;
 }
 
-/* The key's context for this algorithm, made at first use; NULL when OpenSSL fails. */
+/*
+ * The key's context for this algorithm, made at first use; NULL when OpenSSL fails. slot is in the
+ * key: a key is const to its users, but the ready contexts are no part of its value.
+ */
 static EVP_PKEY_CTX *
-get_verify_ctx(const JoseKey *key, const JoseAlgorithm *alg)
+get_ctx(EVP_PKEY_CTX **slot, const JoseKey *key, const JoseAlgorithm *alg,
+		int (*init)(EVP_PKEY_CTX *ctx))
 {
-	/* the set is const to its users; the ready contexts are no part of its value */
-	EVP_PKEY_CTX **slot = &unconstify(JoseKey *, key)->verify_ctx[alg - jose_algorithms];
 	const EVP_MD *md = get_digest(alg->digest);
 	EVP_PKEY_CTX *ctx;
 
 	if (*slot != NULL || md == NULL)
 		return *slot;
 	ctx = EVP_PKEY_CTX_new(key->pkey, NULL);
-	if (ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
-		EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 && set_parameters(ctx, alg, md))
+	if (ctx != NULL && init(ctx) == 1 && EVP_PKEY_CTX_set_signature_md(ctx, md) == 1 &&
+		set_parameters(ctx, alg, md))
 		*slot = ctx;
 	else
 		EVP_PKEY_CTX_free(ctx);
@@ -112,7 +114,10 @@ static bool
 verify_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
 				 const unsigned char *signature, size_t signature_len)
 {
-	EVP_PKEY_CTX *ctx = get_verify_ctx(key, alg);
+	EVP_PKEY_CTX *ctx = get_ctx(&unconstify(JoseKey *, key)->verify_ctx[alg - jose_algorithms],
+								key,
+								alg,
+								EVP_PKEY_verify_init);
 	unsigned char hash[JOSE_MAX_HASH_BYTES];
 	unsigned char der[ECDSA_DER_BYTES];
 
@@ -205,27 +210,35 @@ ecdsa_to_jws(const unsigned char *der, size_t der_len, size_t width, unsigned ch
 }
 
 static bool
-sign_with_pkey(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
+sign_prehashed(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
 			   unsigned char *signature, size_t *signature_len)
 {
-	const EVP_MD *md = alg->digest == JOSE_NO_DIGEST ? NULL : get_digest(alg->digest);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	EVP_PKEY_CTX *pkey_ctx = NULL; /* owned by ctx */
+	EVP_PKEY_CTX *ctx = get_ctx(
+		&unconstify(JoseKey *, key)->sign_ctx[alg - jose_algorithms], key, alg, EVP_PKEY_sign_init);
+	unsigned char hash[JOSE_MAX_HASH_BYTES];
 	unsigned char der[ECDSA_DER_BYTES];
-	unsigned char *out = alg->key_type == JOSE_KEY_EC ? der : signature;
-	size_t len = alg->key_type == JOSE_KEY_EC ? sizeof(der) : JOSE_MAX_SIGNATURE_BYTES;
+	bool is_ec = alg->key_type == JOSE_KEY_EC;
+	size_t len = is_ec ? sizeof(der) : JOSE_MAX_SIGNATURE_BYTES;
+
+	if (ctx == NULL || !evp_digest(alg->digest, input, input_len, hash) ||
+		EVP_PKEY_sign(ctx, is_ec ? der : signature, &len, hash, (size_t) alg->hash_bytes) != 1)
+		return false;
+	*signature_len = is_ec ? 2 * (size_t) alg->field_bytes : len;
+	return !is_ec || ecdsa_to_jws(der, len, (size_t) alg->field_bytes, signature);
+}
+
+static bool
+sign_eddsa(const JoseKey *key, const char *input, size_t input_len, unsigned char *signature,
+		   size_t *signature_len)
+{
+	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
 	bool made;
 
-	made = ctx != NULL && EVP_DigestSignInit(ctx, &pkey_ctx, md, NULL, key->pkey) == 1 &&
-		   set_parameters(pkey_ctx, alg, md) &&
-		   EVP_DigestSign(ctx, out, &len, (const unsigned char *) input, input_len) == 1;
+	*signature_len = 64;
+	made = ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, key->pkey) == 1 &&
+		   EVP_DigestSign(
+			   ctx, signature, signature_len, (const unsigned char *) input, input_len) == 1;
 	EVP_MD_CTX_free(ctx);
-	if (made && alg->key_type == JOSE_KEY_EC)
-	{
-		made = ecdsa_to_jws(der, len, (size_t) alg->field_bytes, signature);
-		len = 2 * (size_t) alg->field_bytes;
-	}
-	*signature_len = len;
 	return made;
 }
 
@@ -233,15 +246,22 @@ bool
 evp_sign(const JoseKey *key, const JoseAlgorithm *alg, const char *input, size_t input_len,
 		 unsigned char *signature, size_t *signature_len)
 {
-	bool made;
+	bool made = false;
 
-	if (alg->key_type == JOSE_KEY_OCT)
+	switch (alg->key_type)
 	{
-		*signature_len = (size_t) alg->hash_bytes;
-		made = make_hmac(key, alg, input, input_len, signature);
+		case JOSE_KEY_RSA:
+		case JOSE_KEY_EC:
+			made = sign_prehashed(key, alg, input, input_len, signature, signature_len);
+			break;
+		case JOSE_KEY_OKP:
+			made = sign_eddsa(key, input, input_len, signature, signature_len);
+			break;
+		case JOSE_KEY_OCT:
+			*signature_len = (size_t) alg->hash_bytes;
+			made = make_hmac(key, alg, input, input_len, signature);
+			break;
 	}
-	else
-		made = sign_with_pkey(key, alg, input, input_len, signature, signature_len);
 	if (!made)
 		ERR_clear_error();
 	return made;

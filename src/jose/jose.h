@@ -149,6 +149,9 @@ extern char *jws_key_problem(const JwsToken *token, const JoseKeySet *set);
 /* The payload as a JSON object under the same strict rules. */
 extern JoseStatus jwt_payload(const JwsToken *token, Jsonb **claims);
 
+/* The rules for token->header; fills algorithm, kid and typ. jws_decode() has done it. */
+extern JoseStatus jws_read_header(JwsToken *token);
+
 /*
  * An unverified look at header and payload, either pointer may be NULL: shape and JSON are
  * checked as above, the header's rules are not, so that any token's alg can be seen.
@@ -189,9 +192,26 @@ extern JoseStatus jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTime
 extern bool json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members);
 
 /*
+ * A private key or a secret, parsed and kept under a name: any bytes that stand for this key and
+ * nothing else, as the key itself or the sealed form in which it is stored. find: NULL when it is
+ * not there (any more). add: NULL and *error (static text, a sentence) for a key that cannot sign.
+ * Valid until the next call of jose_signer_add() or jose_sign_jwt().
+ */
+extern JoseKey *jose_signer_find(const void *name, size_t len);
+extern JoseKey *jose_signer_add(const void *name, size_t len, Jsonb *jwk, const char **error);
+
+/*
+ * A compact JWT of a payload that is there as text, a JSON object: no jsonb is made but at the first
+ * use of the key. The header is alg, typ and, when the key has one, kid; algorithm is
+ * one bit or 0 for the key's own. Otherwise as jose_sign_jwt().
+ */
+extern char *jose_sign_text(JoseKey *signer, uint32 algorithm, const char *typ, const char *payload,
+							int *sqlstate, const char **error);
+
+/*
  * Make a compact JWT; palloc'd text. jwk is a private key or a secret; header may be NULL,
- * its members win over the defaults alg, typ and kid. The result has been verified with
- * the same key. NULL, *sqlstate (22P02 for a malformed key, 22023, 54000) and *error (static
+ * its members win over the defaults alg, typ and kid. At a key's first use with an algorithm the
+ * result has been verified with it. NULL, *sqlstate (22P02 for a malformed key, 22023, 54000) and *error (static
  * text, a sentence) when it cannot be made.
  */
 extern char *jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate,

@@ -86,8 +86,8 @@ header_has(JsonbContainer *header, const char *name)
  * The rules of the header. jku, jwk, x5u and x5c are not looked at: a token never
  * brings its own key (RFC 8725 3.10).
  */
-static JoseStatus
-read_header(JwsToken *token)
+JoseStatus
+jws_read_header(JwsToken *token)
 {
 	JsonbContainer *header = &token->header->root;
 	const char *alg;
@@ -129,7 +129,7 @@ jws_decode(const char *token, size_t len, JwsToken *out)
 		return JOSE_MALFORMED;
 	out->signing_input = token;
 	out->signing_input_len = parts.header_len + 1 + parts.payload_len;
-	return read_header(out);
+	return jws_read_header(out);
 }
 
 JoseStatus

@@ -14,7 +14,10 @@ void
 key_free(JoseKey *key)
 {
 	for (int i = 0; i < JOSE_N_ALGORITHMS; i++)
+	{
 		EVP_PKEY_CTX_free(key->verify_ctx[i]);
+		EVP_PKEY_CTX_free(key->sign_ctx[i]);
+	}
 	EVP_PKEY_free(key->pkey);
 	if (key->secret != NULL)
 		OPENSSL_cleanse(key->secret, (size_t) key->size);

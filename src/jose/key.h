@@ -32,6 +32,8 @@ struct JoseKey
 	unsigned char *secret; /* oct only */
 	/* contexts ready to verify with, made at first use; see evp_verify() */
 	EVP_PKEY_CTX *verify_ctx[JOSE_N_ALGORITHMS];
+	EVP_PKEY_CTX *sign_ctx[JOSE_N_ALGORITHMS]; /* the same for signing */
+	uint32 proved; /* algorithms with which this private key has made a signature that fits */
 };
 
 /* A zeroed key in CurrentMemoryContext that is freed with it. */

@@ -1,10 +1,12 @@
 /*
  * src/jose/sign.c
- *		Making a signed JWT: the header, then libjwt for RS*, ES* and HS*, EVP for the rest.
+ *		Making a signed JWT: the header; libjwt for RS*, ES* and HS* at a key's first use, EVP after that
+ *		and for the rest.
  *
- * libjwt keeps numbers as C longs and doubles. Its token is therefore read back and taken
- * only if header and payload are what they should be and the signature fits; else
- * EVP signs our own text. Nothing is returned that was not verified with the same key.
+ * libjwt keeps numbers as C longs and doubles, and its series 1 parses the key's PEM for each signature.
+ * Its token is read back and taken only if header and payload are what they should be and the
+ * signature fits; else EVP signs our own text. A key signs on without being
+ * verified once a signature of it was.
  */
 #include "postgres.h"
 
@@ -15,7 +17,6 @@
 #include "jose/jose.h"
 #include "jose/b64.h"
 #include "jose/evp.h"
-#include "jose/jwk.h"
 #include "jose/libjwt.h"
 
 /* One member of the header; first tells whether a comma is needed. */
@@ -97,26 +98,19 @@ make_header(const JoseKey *key, const JoseAlgorithm *alg, Jsonb *given)
 		DirectFunctionCall2(jsonb_concat, JsonbPGetDatum(header), JsonbPGetDatum(given)));
 }
 
-/* The header's alg, else the key's, else what suits the key best; NULL when none may be used. */
+/* bit, else the key's own, else what suits the key best; NULL when none may be used. */
 static const JoseAlgorithm *
-choose_algorithm(const JoseKey *key, Jsonb *header)
+choose_algorithm(const JoseKey *key, uint32 bit)
 {
-	JsonbValue value;
-	uint32 bit = 0;
 	int index;
 
-	if (header != NULL && getKeyJsonValueFromContainer(&header->root, "alg", 3, &value) != NULL)
-	{
-		if (value.type == jbvString)
-			bit = jose_algorithm_by_name(value.val.string.val, value.val.string.len);
-	}
-	else if (key->alg != 0)
+	if (bit == 0)
 		bit = key->alg;
-	else if (key->type == JOSE_KEY_RSA)
+	if (bit == 0 && key->type == JOSE_KEY_RSA)
 		bit = JOSE_RS256;
-	else if (key->type == JOSE_KEY_OCT)
+	else if (bit == 0 && key->type == JOSE_KEY_OCT)
 		bit = key->size >= 64 ? JOSE_HS512 : key->size >= 48 ? JOSE_HS384 : JOSE_HS256;
-	else
+	else if (bit == 0)
 		bit = key->suits;
 	index = jose_algorithm_index(bit);
 	return index < 0 || (key->signs & bit) == 0 ? NULL : &jose_algorithms[index];
@@ -168,57 +162,143 @@ sign_with_evp(const JoseKey *key, const JoseAlgorithm *alg, const char *header, 
 	return buf.data;
 }
 
+/* Why a token cannot be made; every caller gives these. */
+static char *
+refuse(int sqlstate, const char *sentence, int *out_sqlstate, const char **error)
+{
+	*out_sqlstate = sqlstate;
+	*error = sentence;
+	return NULL;
+}
+
+static Jsonb *
+parse_json(const char *text)
+{
+	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
+}
+
+/*
+ * The first signature of a key with an algorithm is libjwt's, where it can, and is verified: after that the
+ * parts of the key are known to belong together, and EVP signs with what it has parsed.
+ */
+static char *
+sign_first(JoseKey *key, const JoseAlgorithm *alg, const char *header, const char *payload)
+{
+	Jsonb *header_json = parse_json(header);
+	Jsonb *payload_json = parse_json(payload);
+	char *token = libjwt_sign(key, alg, header, payload);
+
+	if (token == NULL || !token_is_right(token, header_json, payload_json, key, alg))
+	{
+		token = sign_with_evp(key, alg, header, payload);
+		if (token == NULL || !token_is_right(token, header_json, payload_json, key, alg))
+			return NULL;
+	}
+	key->proved |= alg->bit;
+	return token;
+}
+
+/* Header and payload are JSON texts; the header follows the rules of src/jose/jws.c. */
+static char *
+sign_texts(JoseKey *key, const JoseAlgorithm *alg, const char *header, const char *payload,
+		   int *sqlstate, const char **error)
+{
+	size_t header_len = strlen(header);
+	size_t payload_len = strlen(payload);
+	char *token;
+
+	/* base64 makes 4 characters of 3 bytes; the signature is small beside it */
+	if (header_len + payload_len > JOSE_MAX_TOKEN_BYTES)
+		return refuse(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					  "The token would be larger than 64 KiB.",
+					  sqlstate,
+					  error);
+	if (!json_text_is_valid(header, header_len, JOSE_MAX_JSON_DEPTH, true) ||
+		!json_text_is_valid(payload, payload_len, JOSE_MAX_JSON_DEPTH, true))
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "Header or payload are such that no token with them would be accepted.",
+					  sqlstate,
+					  error);
+	token = (key->proved & alg->bit) == 0 ? sign_first(key, alg, header, payload)
+										  : sign_with_evp(key, alg, header, payload);
+	if (token == NULL)
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "The key's members contradict each other.",
+					  sqlstate,
+					  error);
+	if (strlen(token) > JOSE_MAX_TOKEN_BYTES)
+		return refuse(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+					  "The token would be larger than 64 KiB.",
+					  sqlstate,
+					  error);
+	return token;
+}
+
+char *
+jose_sign_text(JoseKey *signer, uint32 algorithm, const char *typ, const char *payload,
+			   int *sqlstate, const char **error)
+{
+	const JoseAlgorithm *alg = choose_algorithm(signer, algorithm);
+	StringInfoData header;
+
+	if (alg == NULL)
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "The key may not be used for signing, or not with this algorithm.",
+					  sqlstate,
+					  error);
+	initStringInfo(&header);
+	appendStringInfo(&header, "{\"alg\":\"%s\",\"typ\":", alg->name);
+	escape_json(&header, typ);
+	if (signer->kid != NULL)
+	{
+		appendStringInfoString(&header, ",\"kid\":");
+		escape_json(&header, signer->kid);
+	}
+	appendStringInfoChar(&header, '}');
+	return sign_texts(signer, alg, header.data, payload, sqlstate, error);
+}
+
 char *
 jose_sign_jwt(Jsonb *payload, Jsonb *jwk, Jsonb *header, int *sqlstate, const char **error)
 {
-	JoseKey *key = key_make();
+	JoseKey *key = jose_signer_find(jwk, VARSIZE(jwk));
 	const JoseAlgorithm *alg;
-	char *header_json;
-	char *payload_json;
-	char *token;
+	JwsToken token = {0};
+	JsonbValue given;
+	uint32 bit = 0;
 
-	if (!jwk_read(&jwk->root, true, key, error))
-	{
-		*sqlstate = ERRCODE_INVALID_TEXT_REPRESENTATION;
-		return NULL;
-	}
-	*sqlstate = ERRCODE_INVALID_PARAMETER_VALUE;
+	if (key == NULL)
+		key = jose_signer_add(jwk, VARSIZE(jwk), jwk, error);
+	if (key == NULL)
+		return refuse(ERRCODE_INVALID_TEXT_REPRESENTATION, *error, sqlstate, error);
 	if (!JB_ROOT_IS_OBJECT(payload) || (header != NULL && !JB_ROOT_IS_OBJECT(header)))
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "Payload and header must be JSON objects.",
+					  sqlstate,
+					  error);
+	if (header != NULL && getKeyJsonValueFromContainer(&header->root, "alg", 3, &given) != NULL)
 	{
-		*error = "Payload and header must be JSON objects.";
-		return NULL;
+		if (given.type == jbvString)
+			bit = jose_algorithm_by_name(given.val.string.val, given.val.string.len);
+		alg = bit == 0 ? NULL : choose_algorithm(key, bit);
 	}
-	alg = choose_algorithm(key, header);
+	else
+		alg = choose_algorithm(key, 0);
 	if (alg == NULL)
-	{
-		*error = "The key may not be used for signing, or not with this algorithm.";
-		return NULL;
-	}
-	header = make_header(key, alg, header);
-	header_json = header_text(header);
-	payload_json = JsonbToCString(NULL, &payload->root, VARSIZE(payload));
-	/* base64 makes 4 characters of 3 bytes; the signature is small beside it */
-	if (strlen(header_json) + strlen(payload_json) > JOSE_MAX_TOKEN_BYTES)
-	{
-		*sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-		*error = "The token would be larger than 64 KiB.";
-		return NULL;
-	}
-
-	token = libjwt_sign(key, alg, header_json, payload_json);
-	if (token == NULL || !token_is_right(token, header, payload, key, alg))
-		token = sign_with_evp(key, alg, header_json, payload_json);
-	if (token != NULL && strlen(token) > JOSE_MAX_TOKEN_BYTES)
-	{
-		*sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
-		*error = "The token would be larger than 64 KiB.";
-		return NULL;
-	}
-	if (token == NULL || !token_is_right(token, header, payload, key, alg))
-	{
-		*error = "The key's members contradict each other, or header or payload are such that "
-				 "no token with them would be accepted.";
-		return NULL;
-	}
-	return token;
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "The key may not be used for signing, or not with this algorithm.",
+					  sqlstate,
+					  error);
+	token.header = make_header(key, alg, header);
+	if (jws_read_header(&token) != JOSE_OK)
+		return refuse(ERRCODE_INVALID_PARAMETER_VALUE,
+					  "Header or payload are such that no token with them would be accepted.",
+					  sqlstate,
+					  error);
+	return sign_texts(key,
+					  alg,
+					  header_text(token.header),
+					  JsonbToCString(NULL, &payload->root, VARSIZE(payload)),
+					  sqlstate,
+					  error);
 }

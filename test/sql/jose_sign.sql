@@ -64,3 +64,28 @@ FROM keys AS rsa, keys AS ec, keys AS ed, keys AS oct, LATERAL (VALUES
 	) AS c (what, payload, jwk, header)
 WHERE rsa.kid = 'rsa-2048' AND ec.kid = 'ec-p256' AND ed.kid = 'ed25519' AND oct.kid = 'oct-32'
 ORDER BY c.what;
+
+-- A key seen before signs from the cache: as the first time, with each of its algorithms, also after it was evicted (16 are kept), and
+-- no member of it is left out of what the cache is asked for.
+CREATE TEMP TABLE many AS SELECT i, jwk || jsonb_build_object('kid', 'k' || i) AS jwk, public_jwk || jsonb_build_object('kid', 'k' || i) AS public_jwk
+	FROM keys, generate_series(1, 20) i WHERE kid = 'ec-p256';
+SELECT round, count(*), count(DISTINCT token) AS tokens, bool_and(smart.jwt_verify(token, public_jwk) ->> 'n' = i::text AND smart.jwt_header(token) ->> 'kid' = 'k' || i) AS right
+FROM (SELECT round, i, public_jwk, smart.jwt_sign(jsonb_build_object('exp', 4102444800, 'n', i), jwk) AS token FROM generate_series(1, 3) round, many ORDER BY round, i OFFSET 0) s
+GROUP BY round ORDER BY round;
+SELECT alg, count(DISTINCT token) AS tokens, bool_and(smart.jwt_verify(token, public_jwk) ->> 'n' = n::text) AS right
+FROM (SELECT alg, n, public_jwk - 'alg' AS public_jwk, smart.jwt_sign(jsonb_build_object('exp', 4102444800, 'n', n), jwk - 'alg', jsonb_build_object('alg', alg)) AS token
+	FROM keys, unnest('{RS256,PS256,RS512,PS512}'::text[]) alg, generate_series(1, 3) n WHERE kid = 'rsa-2048' OFFSET 0) s GROUP BY alg ORDER BY alg;
+SELECT pg_temp.why(c.payload, c.jwk, c.header)
+FROM keys AS ec, LATERAL (VALUES
+	(1, '{}'::jsonb, ec.jwk, NULL::jsonb),
+	(2, '{}', ec.jwk, '{"crit": ["exp"]}'),
+	(3, '{}', ec.jwk, '{"alg": "none"}'),
+	(4, '{}', ec.jwk, '{"alg": null}'),
+	(5, jsonb_build_object('a', repeat('a', 49000)), ec.jwk, NULL),
+	(6, (repeat('{"a":', 65) || '1' || repeat('}', 65))::jsonb, ec.jwk, NULL),
+	(7, '[]', ec.jwk, NULL),
+	(8, '{}', ec.jwk || '{"d": "AQABAQABAQABAQABAQABAQABAQABAQABAQABAQABAQA"}', NULL),
+	(9, '{}', ec.jwk || '{"d": "AQABAQABAQABAQABAQABAQABAQABAQABAQABAQABAQA"}', NULL),
+	(10, '{}', ec.jwk || '{"use": "enc"}', NULL),
+	(11, '{}', ec.jwk - 'd', NULL)) AS c (n, payload, jwk, header)
+WHERE ec.kid = 'ec-p256' ORDER BY c.n;
