@@ -63,7 +63,24 @@ fits(const StoreRow *ending, int column, const char *value)
 		   (value != NULL && strcmp(store_text(ending, column), value) == 0);
 }
 
-/* Withdrawn, or its session ended, while the approval was not committed yet. */
+/* Had its code been exchanged by then? */
+static bool
+was_exchanged(const char *grant_id, TimestampTz at)
+{
+	StoreScan *scan = store_scan_begin(STORE_CODE_BY_GRANT, CStringGetTextDatum(grant_id));
+	StoreRow *row;
+	bool exchanged = false;
+
+	while ((row = store_scan_next(scan)) != NULL)
+		exchanged = exchanged || (!row->nulls[CODE_USED_AT] && store_time(row, CODE_USED_AT) <= at);
+	store_scan_end(scan);
+	return exchanged;
+}
+
+/*
+ * Withdrawn, or its session ended, while the approval was not committed yet. The end of a session
+ * (no client in it) leaves alone what has nothing to do with the session any more.
+ */
 static bool
 is_overtaken(const OauthGrant *grant)
 {
@@ -75,7 +92,10 @@ is_overtaken(const OauthGrant *grant)
 		overtaken = fits(row, ENDING_CLIENT_ID, grant->client_id) &&
 					fits(row, ENDING_PATIENT, grant->patient) &&
 					fits(row, ENDING_SESSION, grant->session) &&
-					grant->granted_at <= store_time(row, ENDING_ENDED_AT);
+					grant->granted_at <= store_time(row, ENDING_ENDED_AT) &&
+					(!row->nulls[ENDING_CLIENT_ID] ||
+					 (grant->refresh != NULL && strcmp(grant->refresh, "online") == 0) ||
+					 !was_exchanged(grant->grant_id, store_time(row, ENDING_ENDED_AT)));
 	store_scan_end(scan);
 	return overtaken;
 }

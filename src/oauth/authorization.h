@@ -1,0 +1,50 @@
+/*
+ * src/oauth/authorization.h
+ *		An authorization request (RFC 6749 4.1.1, SMART App Launch "Obtain authorization code"), checked.
+ */
+#ifndef SMART_FHIR_OAUTH_AUTHORIZATION_H
+#define SMART_FHIR_OAUTH_AUTHORIZATION_H
+
+#include "utils/jsonb.h"
+
+#include "oauth/client.h"
+#include "oauth/configuration.h"
+#include "oauth/store.h"
+
+typedef struct AuthorizationRequest
+{
+	const OauthConfiguration *configuration;
+	OauthClient *client; /* NULL: the answer must not redirect, as with the next */
+	char *redirect_uri;
+	char *state; /* NULL: missing or doubled */
+	char *scope; /* cut to what the client may get here, in its spelling */
+	char *audience;
+	char *code_challenge;
+	char *nonce;	  /* NULL: none */
+	char *prompt;	  /* as asked; NULL: none */
+	int64 max_age;	  /* seconds; -1: not asked */
+	StoreRow *launch; /* the handle's row; NULL: standalone */
+	/* why it is refused; error NULL: it is not */
+	const char *error;
+	const char *description;
+} AuthorizationRequest;
+
+/*
+ * Check it, as authorize() and approve() both do. False when it is refused: error and
+ * description say why, and client and redirect_uri whether the client may be told by redirect.
+ */
+extern bool authorization_read(const Jsonb *request, AuthorizationRequest *out);
+
+/* Is this value among those of prompt? */
+extern bool authorization_prompts(const AuthorizationRequest *request, const char *value);
+
+/* An error to be shown (400), never redirected. */
+extern Jsonb *authorization_shown(const char *error, const char *description);
+/* redirect_uri with the error, state and iss. */
+extern Jsonb *authorization_redirect_error(int status, const AuthorizationRequest *request,
+										   const char *error, const char *description);
+/* redirect_uri with the code, state and iss. */
+extern Jsonb *authorization_redirect_code(int status, const AuthorizationRequest *request,
+										  const char *code);
+
+#endif /* SMART_FHIR_OAUTH_AUTHORIZATION_H */
