@@ -22,9 +22,9 @@ CREATE FUNCTION smart_internal.issuer_presets() RETURNS SETOF smart_internal.iss
     -- delegated tokens carry scp, app-only ones roles; raw_scope wins where it is. src/session/preset.c reads the spelling of their scopes
     ('entra', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["azp"],["appid"]],"fhirUser": [["fhirUser"],["extension_fhirUser"]],"scope": [["raw_scope"],["scp"],["roles"]]}'::jsonb, true, NULL::boolean),
     -- Okta: Okta OAuth 2.0 API, access token payload; Okta SMART on FHIR sample (launch_response_patient)
-    ('okta', '{JWT,at+jwt,application/okta-internal-at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["cid"]],"patient": [["patient"],["launch_response_patient"]],"scope": [["scp"]]}'::jsonb, NULL::boolean, NULL::boolean),
+    ('okta', '{JWT,at+jwt,application/okta-internal-at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["cid"]],"patient": [["patient"],["launch_response_patient"]],"scope": [["scp"]]}'::jsonb, NULL::boolean, true),
     -- Auth0: Auth0, access token profiles
-    ('auth0', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["launch_response_patient"]]}'::jsonb, NULL::boolean, NULL::boolean),
+    ('auth0', '{JWT,at+jwt}'::text[], '{sub,client_id,iat}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["launch_response_patient"]]}'::jsonb, NULL::boolean, true),
     -- Amazon Cognito: Amazon Cognito Developer Guide, using the access token
     -- no aud: client_ids must be given; no typ in the header; token_use must be access
     ('cognito', '{"",JWT}'::text[], '{sub,client_id,iat,jti,token_use}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean),

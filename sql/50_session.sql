@@ -42,14 +42,14 @@ COMMENT ON FUNCTION smart.claims() IS 'All claims of the verified token; NULL wi
 CREATE FUNCTION smart_internal.session_row(
   OUT issuer text, OUT subject text, OUT client_id text, OUT patient text, OUT patients text[],
   OUT encounter text, OUT fhir_user text, OUT scope smart.smart_scope, OUT expires_at timestamptz,
-  OUT jti text, OUT audience text[], OUT interaction text, OUT claims jsonb, OUT ignored_scopes text[])
+  OUT jti text, OUT audience text[], OUT interaction text, OUT claims jsonb, OUT ignored_scopes text[], OUT ignored_claims text[])
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_session_row';
 COMMENT ON FUNCTION smart_internal.session_row() IS 'The row of smart.session; NULL without a usable session.';
 
 CREATE VIEW smart.session WITH (security_invoker = true) AS
   SELECT s.issuer, s.subject, s.client_id, s.patient, s.patients, s.encounter, s.fhir_user, s.scope, s.expires_at,
-         s.jti, s.audience, s.interaction, s.claims, s.ignored_scopes
+         s.jti, s.audience, s.interaction, s.claims, s.ignored_scopes, s.ignored_claims
   FROM smart_internal.session_row() s WHERE s.issuer IS NOT NULL;
 GRANT SELECT ON smart.session TO PUBLIC;
 COMMENT ON VIEW smart.session IS
-  'Who is logged in: at most one row. patient is NULL when the claim names several; patients has all, aliases too; ignored_scopes says what grants nothing and why.';
+  'Who is logged in: at most one row. patient is NULL when the claim names several; patients has all, aliases too; ignored_scopes says what grants nothing and why, ignored_claims which claims could not be used and why.';

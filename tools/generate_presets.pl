@@ -1,5 +1,6 @@
 #!/usr/bin/env perl
-# tools/generate_presets.pl [FILE]: writes sql/39_issuer_preset.sql from data/presets/presets.json.
+# tools/generate_presets.pl [SQL_FILE [C_FILE]]: writes sql/39_issuer_preset.sql and src/session/preset_table.h from
+# data/presets/presets.json: the presets for add_issuer(), and what its messages have to know of them.
 #
 # The source says for each server where its token's shape is documented, and holds example tokens,
 # which test/t/053_vendor_tokens.pl signs and logs in with. Raise "revision" there with each change.
@@ -11,6 +12,7 @@ use JSON::PP;
 
 my $root = dirname(__FILE__) . '/..';
 my $out = $ARGV[0] // "$root/sql/39_issuer_preset.sql";
+my $table = $ARGV[1] // "$root/src/session/preset_table.h";
 my $json = JSON::PP->new->utf8->canonical;
 open my $in, '<', "$root/data/presets/presets.json" or die "presets.json: $!\n";
 my $source = $json->decode(do { local $/; <$in> });
@@ -72,3 +74,35 @@ SQL
 open my $file, '>', $out or die "$out: $!\n";
 print {$file} $sql;
 close $file or die "$out: $!\n";
+
+# For the messages: which preset requires which claims, and where it looks for them.
+sub literal { return '"' . ($_[0] =~ s/(["\\])/\\$1/gr) . '"' }
+my ($required, $paths) = ('', '');
+for my $preset (@{ $source->{presets} })
+{
+	my $claims = $preset->{required_claims};
+	$required .= "\t{" . literal($preset->{name}) . ', ' . ($claims ? literal(join ' ', @$claims) : 'NULL') . "},\n";
+	for my $claim (sort keys %{ $preset->{claim_map} // {} })
+	{
+		for my $path (@{ $preset->{claim_map}{$claim} })
+		{
+			next if @$path == 1 && $path->[0] eq $claim;
+			die "$preset->{name}: path of more than 4 names\n" if @$path > 4;
+			$paths .= "\t{" . join(', ', literal($preset->{name}), literal($claim), scalar @$path, '{' . join(', ', map { literal($_) } @$path) . '}') . "},\n";
+		}
+	}
+}
+open $file, '>', $table or die "$table: $!\n";
+print {$file} <<"C";
+/*
+ * src/session/preset_table.h
+ *		What messages have to know of the presets of add_issuer(). Made by tools/generate_presets.pl.
+ */
+/* clang-format off */
+static const PresetClaims preset_claims[] = {
+$required};
+
+static const PresetPath preset_paths[] = {
+$paths};
+C
+close $file or die "$table: $!\n";

@@ -100,19 +100,18 @@ text_equals(const JsonbValue *value, const char *text)
 }
 
 static bool
-is_accepted_audience(const JsonbValue *value, const JwtRules *rules)
+is_accepted_audience(const JsonbValue *value, int n, char *const *audience)
 {
-	for (int i = 0; i < rules->n_audience; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if (text_equals(value, rules->audience[i]))
+		if (text_equals(value, audience[i]))
 			return true;
 	}
 	return false;
 }
 
-/* aud: a string or an array of strings, one of which is accepted. */
-static bool
-audience_fits(Jsonb *claims, const JwtRules *rules)
+bool
+jwt_audience_fits(Jsonb *claims, int n, char *const *audience)
 {
 	JsonbValue aud;
 	JsonbValue item;
@@ -123,7 +122,7 @@ audience_fits(Jsonb *claims, const JwtRules *rules)
 	if (getKeyJsonValueFromContainer(&claims->root, "aud", 3, &aud) == NULL)
 		return false;
 	if (aud.type == jbvString)
-		return is_accepted_audience(&aud, rules);
+		return is_accepted_audience(&aud, n, audience);
 	if (aud.type != jbvBinary || !JsonContainerIsArray(aud.val.binary.data))
 		return false;
 	it = JsonbIteratorInit(aud.val.binary.data);
@@ -133,16 +132,37 @@ audience_fits(Jsonb *claims, const JwtRules *rules)
 			continue;
 		if (item.type != jbvString)
 			return false;
-		found = found || is_accepted_audience(&item, rules);
+		found = found || is_accepted_audience(&item, n, audience);
 	}
 	return found;
+}
+
+bool
+jwt_issuer_fits(Jsonb *claims, const char *issuer)
+{
+	JsonbValue iss;
+
+	return getKeyJsonValueFromContainer(&claims->root, "iss", 3, &iss) != NULL &&
+		   iss.type == jbvString && text_equals(&iss, issuer);
+}
+
+bool
+jwt_is_expired(const JwtTimes *times, TimestampTz now, int64 leeway_usecs)
+{
+	/* "on or after" (RFC 7519 4.1.4) */
+	return times->has_exp && now >= times->exp + leeway_usecs;
+}
+
+bool
+jwt_is_early(const JwtTimes *times, TimestampTz now, int64 leeway_usecs)
+{
+	return times->has_nbf && now < times->nbf - leeway_usecs;
 }
 
 JoseStatus
 jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times)
 {
 	JwtTimes own_times;
-	JsonbValue iss;
 	JoseStatus status;
 
 	if (times == NULL)
@@ -150,19 +170,16 @@ jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times)
 	status = jwt_times(claims, times);
 	if (status != JOSE_OK)
 		return status;
-	if (rules->issuer != NULL &&
-		(getKeyJsonValueFromContainer(&claims->root, "iss", 3, &iss) == NULL ||
-		 iss.type != jbvString || !text_equals(&iss, rules->issuer)))
+	if (rules->issuer != NULL && !jwt_issuer_fits(claims, rules->issuer))
 		return JOSE_ISSUER;
-	if (rules->n_audience > 0 && !audience_fits(claims, rules))
+	if (rules->n_audience > 0 && !jwt_audience_fits(claims, rules->n_audience, rules->audience))
 		return JOSE_AUDIENCE;
 	/* a token without exp would never end */
 	if (!times->has_exp && rules->exp_required)
 		return JOSE_EXPIRED;
-	/* "on or after" (RFC 7519 4.1.4) */
-	if (times->has_exp && rules->now >= times->exp + rules->leeway_usecs)
+	if (jwt_is_expired(times, rules->now, rules->leeway_usecs))
 		return JOSE_EXPIRED;
-	if (times->has_nbf && rules->now < times->nbf - rules->leeway_usecs)
+	if (jwt_is_early(times, rules->now, rules->leeway_usecs))
 		return JOSE_NOT_YET_VALID;
 	return JOSE_OK;
 }

@@ -141,10 +141,10 @@ verify_arguments(FunctionCallInfo fcinfo, uint32 algorithms, JwsToken *token)
 		jose_raise(status);
 	set = keyset_cache_get(PG_GETARG_JSONB_P(1), &error);
 	if (set == NULL)
-		jose_raise_detail(JOSE_KEY_NOT_FOUND, error);
+		jose_raise_detail(JOSE_KEY_NOT_FOUND, error, NULL);
 	status = jws_verify(token, set, algorithms, NULL);
 	if (status == JOSE_KEY_NOT_FOUND)
-		jose_raise_detail(status, jws_key_problem(token, set));
+		jose_raise_detail(status, jws_key_problem(token, set), NULL);
 	if (status != JOSE_OK)
 		jose_raise(status);
 }
@@ -176,8 +176,7 @@ smart_jwt_verify(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(2))
 		rules.issuer = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	if (!PG_ARGISNULL(3))
-		rules.audience =
-			(const char **) text_array(PG_GETARG_ARRAYTYPE_P(3), "audience", &rules.n_audience);
+		rules.audience = text_array(PG_GETARG_ARRAYTYPE_P(3), "audience", &rules.n_audience);
 	algorithms = algorithms_argument(fcinfo, 4);
 	if (!PG_ARGISNULL(5))
 		rules.leeway_usecs = leeway_argument(PG_GETARG_INTERVAL_P(5));

@@ -46,7 +46,7 @@ typedef enum JoseStatus
 	JOSE_LIFETIME,		  /* token_lifetime: exp - iat too long; nbf or iat after exp */
 	JOSE_CONFIRMATION,	  /* confirmation: cnf, the token is not a bearer token */
 	JOSE_CLIENT,		  /* client: client_id not in the issuer's client_ids */
-	JOSE_CONTEXT,		  /* context: contradicting patients, or a context function failed */
+	JOSE_CONTEXT,		  /* context: contradicting patients */
 	JOSE_REVOKED,		  /* token_revoked */
 	JOSE_SESSION_CHANGED, /* session_changed */
 	JOSE_HELD_CURSOR	  /* held_cursor (raised as 55000) */
@@ -60,8 +60,9 @@ extern const char *jose_status_detail(JoseStatus status);
  * schema name "smart", constraint name the code; statement and context hidden.
  */
 extern void jose_raise(JoseStatus status) pg_attribute_noreturn();
-/* The same with a sentence that says more; it holds nothing of a token but names. */
-extern void jose_raise_detail(JoseStatus status, const char *detail) pg_attribute_noreturn();
+/* The same with a sentence that says more, and a hint (NULL: none); they hold nothing of a token but names. */
+extern void jose_raise_detail(JoseStatus status, const char *detail, const char *hint)
+	pg_attribute_noreturn();
 
 /* One bit an algorithm; HS* are in no default set. */
 #define JOSE_RS256 0x0001
@@ -175,11 +176,18 @@ typedef struct JwtRules
 {
 	const char *issuer; /* NULL: any */
 	int n_audience;
-	const char **audience; /* n_audience = 0: not checked */
+	char *const *audience; /* n_audience = 0: not checked */
 	bool exp_required;
 	int64 leeway_usecs;
 	TimestampTz now;
 } JwtRules;
+
+/* The rules one by one: iss is this text; aud, a string or an array of strings, names one of these;
+ * exp has come; nbf has not. Without the claim the first two are false, and so are the others. */
+extern bool jwt_issuer_fits(Jsonb *claims, const char *issuer);
+extern bool jwt_audience_fits(Jsonb *claims, int n, char *const *audience);
+extern bool jwt_is_expired(const JwtTimes *times, TimestampTz now, int64 leeway_usecs);
+extern bool jwt_is_early(const JwtTimes *times, TimestampTz now, int64 leeway_usecs);
 
 /* iss, aud, exp, nbf; *times (may be NULL) is filled. (CL-2, CL-3, CL-5 to CL-7) */
 extern JoseStatus jwt_check_claims(Jsonb *claims, const JwtRules *rules, JwtTimes *times);

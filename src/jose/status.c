@@ -39,7 +39,7 @@ static const StatusText texts[] = {
 	 "confirmation",
 	 "The token is bound to a key of its holder and is not a bearer token."},
 	{JOSE_CLIENT, "client", "The token was issued to a client that is not accepted."},
-	{JOSE_CONTEXT, "context", "The token's context contradicts itself or could not be resolved."},
+	{JOSE_CONTEXT, "context", "The token's context contradicts itself."},
 	{JOSE_REVOKED, "token_revoked", "The token has been revoked."},
 	{JOSE_SESSION_CHANGED,
 	 "session_changed",
@@ -75,11 +75,11 @@ jose_status_detail(JoseStatus status)
 void
 jose_raise(JoseStatus status)
 {
-	jose_raise_detail(status, jose_status_detail(status));
+	jose_raise_detail(status, jose_status_detail(status), NULL);
 }
 
 void
-jose_raise_detail(JoseStatus status, const char *detail)
+jose_raise_detail(JoseStatus status, const char *detail, const char *hint)
 {
 	const StatusText *text = find_text(status);
 
@@ -97,6 +97,7 @@ jose_raise_detail(JoseStatus status, const char *detail)
 			errcode(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
 			errmsg("access token is not accepted"),
 			errdetail("%s", detail),
+			hint != NULL ? errhint("%s", hint) : 0,
 			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 			err_generic_string(PG_DIAG_CONSTRAINT_NAME, text->code),
 			errhidestmt(true),

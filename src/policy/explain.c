@@ -216,6 +216,7 @@ smart_explain(PG_FUNCTION_ARGS)
 	const Session *session = session_current();
 	const AccessGrants *grants;
 	AccessReason reason;
+	const char *claim = NULL;
 	JoseStatus status;
 
 	InitMaterializedSRF(fcinfo, 0);
@@ -266,6 +267,12 @@ smart_explain(PG_FUNCTION_ARGS)
 			put(result, scope, "ignored", why);
 			scope = session_texts_next(why);
 		}
+	}
+	for (int i = 0; i < session->ignored_claims.n; i++)
+	{
+		claim = i == 0 ? session_texts_first(session, session->ignored_claims)
+					   : session_texts_next(claim);
+		put(result, NULL, "ignored", psprintf("claim %s", claim));
 	}
 	PG_RETURN_NULL();
 }

@@ -3,31 +3,70 @@
  *		Claims and the issuer's options to one flat Session.
  *
  * Here the reach of each level is settled (design.md "How a row is decided"): whose rows
- * patient/, user/ and system/ can touch. The issuer's context functions run here, once, with
- * the caller's rights; while they run nobody is logged in, and an error in them refuses the
- * login.
+ * patient/, user/ and system/ can touch. What follows from claims and options alone is derived
+ * first, so that a session can be compared with what its issuer, changed meanwhile, would give; then
+ * the issuer's context functions are asked.
  */
 #include "postgres.h"
 
-#include "access/xact.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
 #include "lib/stringinfo.h"
-#include "utils/array.h"
+#include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/regproc.h"
-#include "utils/resowner.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "fhir/fhir.h"
 #include "scope/types.h"
+#include "session/context.h"
 #include "session/scope_claim.h"
 #include "session/session.h"
 
-#define MAX_CONTEXT_PATIENTS 100000
+/* What claims and options say, before any context function was asked. */
+typedef struct Derived
+{
+	SessionClaims claims;
+	char *scope;
+	char *grants;
+	List *ignored;		   /* pairs: scope, reason */
+	List *patients;		   /* named by the claims, or by fhirUser */
+	SessionReach user;	   /* REACH_ALL, or REACH_PATIENTS where a function may say otherwise */
+	char *user_as_patient; /* fhirUser is this Patient */
+} Derived;
+
+/* Raises 28000 for claims that contradict each other: session_verify_*() was asked before. */
+static void
+derive(const Issuer *issuer, Jsonb *claims, Derived *out)
+{
+	SessionClaims *read = &out->claims;
+	JoseStatus status;
+
+	memset(out, 0, sizeof(*out));
+	status = session_claims_read(issuer, claims, read);
+	if (status != JOSE_OK)
+		jose_raise_detail(
+			status, read->problem != NULL ? read->problem : jose_status_detail(status), NULL);
+	out->scope = session_scope_from_claim(
+		read->scope, read->scope_malformed, issuer->levels, &out->grants, &out->ignored);
+
+	if (read->user_type != NULL && strcmp(read->user_type, "Patient") == 0)
+		out->user_as_patient = pstrdup(read->user_id);
+	for (int i = 0; i < read->n_patients; i++)
+		out->patients = lappend(out->patients, read->patients[i]);
+	/* a claim that names no one patient is not made up for (OC-58) */
+	if (!read->has_patient_claim && issuer->patient_from_fhir_user && out->user_as_patient != NULL)
+		out->patients = list_make1(out->user_as_patient);
+
+	out->user = REACH_NOTHING;
+	if (out->user_as_patient != NULL)
+		out->user = REACH_PATIENTS;
+	else if (read->user_type != NULL)
+		out->user = issuer->user_sees_all && issuer_texts_contain(&issuer->staff_types,
+																  read->user_type,
+																  strlen(read->user_type))
+						? REACH_ALL
+						: REACH_PATIENTS;
+}
 
 /* The session grows in a StringInfo; offset 0 is the Session itself, so 0 can mean absent. */
 static int32
@@ -55,180 +94,23 @@ put_texts(StringInfo buf, List *texts)
 	return result;
 }
 
-/*
- * Call function(argument) -> text[] of an issuer option. Runs in a subtransaction, so an
- * error in it becomes a refused login and not a half-done one.
- */
-static List *
-call_context_function(const char *name, Datum argument, bool *answered)
+/* What a context function answered and nobody can use is told like a claim. */
+static void
+tell_unusable(Derived *derived, const char *option, int n)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool failed = false;
-	volatile bool some = false;
-	List *volatile ids = NIL;
-
-	/* its queries run under nobody, until the login is through */
-	session_announce();
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		Oid function = DatumGetObjectId(DirectFunctionCall1(regprocedurein, CStringGetDatum(name)));
-		FmgrInfo flinfo;
-		LOCAL_FCINFO(fcinfo, 1);
-		Datum result;
-
-		if (get_func_rettype(function) != TEXTARRAYOID)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("context function must return text[]"));
-		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
-		fcinfo->args[0].value = argument;
-		fcinfo->args[0].isnull = false;
-		/* the caller needs EXECUTE, as if it had written the call itself */
-		compat_check_execute(function);
-		result = FunctionCallInvoke(fcinfo);
-		if (!fcinfo->isnull)
-		{
-			Datum *elements;
-			bool *nulls;
-			int n;
-			List *list = NIL;
-
-			deconstruct_array(DatumGetArrayTypeP(result),
-							  TEXTOID,
-							  -1,
-							  false,
-							  TYPALIGN_INT,
-							  &elements,
-							  &nulls,
-							  &n);
-			MemoryContextSwitchTo(caller);
-			some = true;
-			for (int i = 0; i < n && i < MAX_CONTEXT_PATIENTS; i++)
-			{
-				char *id;
-
-				if (nulls[i])
-					continue;
-				id = TextDatumGetCString(elements[i]);
-				if (fhir_id_is_valid(id, strlen(id)))
-					list = lappend(list, id);
-			}
-			ids = list;
-		}
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		failed = true;
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	if (failed)
-		jose_raise(JOSE_CONTEXT);
-	*answered = some;
-	return ids;
+	if (n > 0)
+		derived->claims.ignored = lappend(
+			derived->claims.ignored,
+			psprintf("%s: %d of the function's answers are no FHIR ids, or too many", option, n));
 }
 
 static List *
-without_trailing_slash(List *list, const char *url)
-{
-	size_t len = strlen(url);
-
-	if (len > 0 && url[len - 1] == '/')
-		len--;
-	return len == 0 ? list : lappend(list, pnstrdup(url, len));
-}
-
-/* The bases that the token opens: the accepted ones among its aud; base_urls without aud. */
-static List *
-opened_bases(const Issuer *issuer, const SessionClaims *claims)
-{
-	List *bases = NIL;
-
-	for (int i = 0; i < claims->n_audience; i++)
-		if (issuer->audience.null || issuer_texts_contain(&issuer->audience,
-														  claims->audience[i],
-														  strlen(claims->audience[i])))
-			bases = without_trailing_slash(bases, claims->audience[i]);
-	if (claims->n_audience == 0)
-		for (int i = 0; i < issuer->base_urls.n; i++)
-			bases = without_trailing_slash(bases, issuer->base_urls.values[i]);
-	return bases;
-}
-
-static bool
-is_user_type(const char *type, size_t len)
-{
-	static const char *const types[] = {
-		"Patient", "Practitioner", "PractitionerRole", "RelatedPerson", "Person"};
-
-	for (size_t i = 0; i < lengthof(types); i++)
-		if (strlen(types[i]) == len && memcmp(types[i], type, len) == 0)
-			return true;
-	return false;
-}
-
-/*
- * Is fhirUser a user of ours: Type/id, bare or under an accepted audience of the token or a
- * base_url (US-2, US-3)? Another audience of the issuer will not do where the token names its
- * own: a patient of one server would be read as another server's. *type gets the type, *patient
- * the id when it is a Patient.
- */
-static bool
-usable_fhir_user(const Issuer *issuer, const SessionClaims *claims, char **type, char **patient)
-{
-	const char *fhir_user = claims->fhir_user;
-	const char *local = claims->fhir_user;
-	const char *slash;
-	List *bases = NIL;
-	ListCell *cell;
-
-	*type = NULL;
-	*patient = NULL;
-	if (fhir_user == NULL)
-		return false;
-	if (claims->n_audience > 0)
-		bases = opened_bases(issuer, claims);
-	else
-		for (int i = 0; i < issuer->audience.n; i++)
-			bases = without_trailing_slash(bases, issuer->audience.values[i]);
-	for (int i = 0; i < issuer->base_urls.n; i++)
-		bases = without_trailing_slash(bases, issuer->base_urls.values[i]);
-	foreach(cell, bases)
-	{
-		size_t len = strlen(lfirst(cell));
-
-		if (strncmp(fhir_user, lfirst(cell), len) == 0 && fhir_user[len] == '/')
-		{
-			local = fhir_user + len + 1;
-			break;
-		}
-	}
-	slash = strchr(local, '/');
-	if (slash == NULL || !is_user_type(local, slash - local) ||
-		!fhir_id_is_valid(slash + 1, strlen(slash + 1)))
-		return false;
-	*type = pnstrdup(local, slash - local);
-	if (strcmp(*type, "Patient") == 0)
-		*patient = pstrdup(slash + 1);
-	return true;
-}
-
-static List *
-with_aliases(const Issuer *issuer, List *ids)
+with_aliases(const Issuer *issuer, List *ids, Derived *derived)
 {
 	SessionIds all = {NIL, NULL};
 	ListCell *cell;
 	ListCell *alias;
-	bool answered;
+	int n_unusable = 0;
 
 	if (issuer->patient_aliases == NULL)
 		return ids;
@@ -236,92 +118,84 @@ with_aliases(const Issuer *issuer, List *ids)
 		session_ids_add(&all, lfirst(cell), strlen(lfirst(cell)));
 	foreach(cell, ids)
 	{
-		List *more = call_context_function(
-			issuer->patient_aliases, CStringGetTextDatum(lfirst(cell)), &answered);
+		bool answered;
+		int n;
+		List *more = session_context_call("patient_aliases",
+										  issuer->patient_aliases,
+										  TEXTOID,
+										  CStringGetTextDatum(lfirst(cell)),
+										  &answered,
+										  &n);
 
 		CHECK_FOR_INTERRUPTS();
+		n_unusable += n;
 		foreach(alias, more)
+		{
 			if (list_length(all.list) < MAX_CONTEXT_PATIENTS)
 				session_ids_add(&all, lfirst(alias), strlen(lfirst(alias)));
+			else
+				n_unusable++;
+		}
 	}
+	tell_unusable(derived, "patient_aliases", n_unusable);
 	return all.list;
 }
 
 /*
- * Whom user/ reaches for a user who is no Patient. user_patients, where it is given, is asked first
+ * Whom user/ reaches. user_patients, where it is given, is asked first about a user who is no Patient
  * and wins for whom it answers, an array without elements too: a user who has lost the last patient
  * must not see all of them. Where it does not (NULL), user_sees_all opens all to the staff.
  */
 static SessionReach
-user_reach(const SessionSource *source, const char *type, List **patients)
+user_reach(const SessionSource *source, Derived *derived, List **patients)
 {
 	const Issuer *issuer = source->issuer;
-	bool answered = false;
+	bool answered;
+	int n_unusable;
 
-	if (issuer->user_patients != NULL)
-		*patients =
-			call_context_function(issuer->user_patients, JsonbPGetDatum(source->claims), &answered);
-	if (!answered && issuer->user_sees_all &&
-		issuer_texts_contain(&issuer->staff_types, type, strlen(type)))
-		return REACH_ALL;
-	return REACH_PATIENTS;
+	if (derived->user_as_patient != NULL)
+		*patients = with_aliases(issuer, list_make1(derived->user_as_patient), derived);
+	else if (derived->user != REACH_NOTHING && issuer->user_patients != NULL)
+	{
+		*patients = session_context_call("user_patients",
+										 issuer->user_patients,
+										 JSONBOID,
+										 JsonbPGetDatum(source->claims),
+										 &answered,
+										 &n_unusable);
+		tell_unusable(derived, "user_patients", n_unusable);
+		if (answered)
+			return REACH_PATIENTS;
+	}
+	return derived->user;
 }
 
 Session *
 session_build(const SessionSource *source)
 {
 	const Issuer *issuer = source->issuer;
-	SessionClaims claims;
+	Derived derived;
+	SessionClaims *claims = &derived.claims;
 	StringInfoData buf;
 	Session head;
 	Session *session;
-	JoseStatus status;
-	char *scope_text;
-	List *ignored = NIL;
-	List *patients = NIL;
+	List *patients;
 	List *user_patients = NIL;
 	List *audience = NIL;
-	char *user_type;
-	char *user_as_patient;
-	char *grants;
-	bool user_usable;
-	bool named_several;
 
-	status = session_claims_read(issuer, source->claims, &claims);
-	if (status != JOSE_OK)
-		jose_raise(status);
+	derive(issuer, source->claims, &derived);
 
 	memset(&head, 0, sizeof(head));
 	head.magic = SESSION_MAGIC;
+	head.issuer_epoch = source->issuer_epoch;
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
+	head.algorithm = source->algorithm;
 
-	scope_text = session_scope_from_claim(
-		claims.scope, claims.scope_malformed, issuer->levels, &grants, &ignored);
-
-	/* patient/ */
-	user_usable = usable_fhir_user(issuer, &claims, &user_type, &user_as_patient);
-	/* a claim that names no one patient is not made up for (OC-58) */
-	if (!claims.has_patient_claim && issuer->patient_from_fhir_user && user_as_patient != NULL)
-	{
-		claims.n_patients = 1;
-		claims.patients[0] = user_as_patient;
-	}
-	named_several = claims.n_patients > 1;
-	for (int i = 0; i < claims.n_patients; i++)
-		patients = lappend(patients, claims.patients[i]);
-	patients = with_aliases(issuer, patients);
+	patients = with_aliases(issuer, derived.patients, &derived);
+	head.n_named = list_length(derived.patients);
 	head.reach[SCOPE_LEVEL_PATIENT] = patients == NIL ? REACH_NOTHING : REACH_PATIENTS;
-
-	/* user/ */
-	head.reach[SCOPE_LEVEL_USER] = REACH_NOTHING;
-	if (user_as_patient != NULL)
-	{
-		head.reach[SCOPE_LEVEL_USER] = REACH_PATIENTS;
-		user_patients = with_aliases(issuer, list_make1(user_as_patient));
-	}
-	else if (user_usable)
-		head.reach[SCOPE_LEVEL_USER] = user_reach(source, user_type, &user_patients);
+	head.reach[SCOPE_LEVEL_USER] = user_reach(source, &derived, &user_patients);
 	head.reach[SCOPE_LEVEL_SYSTEM] = REACH_ALL;
 
 	initStringInfo(&buf);
@@ -331,25 +205,106 @@ session_build(const SessionSource *source)
 		appendStringInfoChar(&buf, '\0');
 	appendBinaryStringInfo(&buf, (char *) source->claims, VARSIZE(source->claims));
 	head.issuer = put_text(&buf, issuer->issuer);
-	head.subject = put_text(&buf, claims.subject);
-	head.client_id = put_text(&buf, claims.client_id);
-	head.jti = put_text(&buf, claims.jti);
-	head.patient = named_several || claims.n_patients == 0 ? 0 : put_text(&buf, claims.patients[0]);
-	head.encounter = put_text(&buf, claims.encounter);
-	head.fhir_user = put_text(&buf, claims.fhir_user);
-	head.scope = put_text(&buf, scope_text);
-	head.grants = put_text(&buf, grants);
+	head.subject = put_text(&buf, claims->subject);
+	head.client_id = put_text(&buf, claims->client_id);
+	head.jti = put_text(&buf, claims->jti);
+	head.patient = head.n_named == 1 ? put_text(&buf, linitial(derived.patients)) : 0;
+	head.encounter = put_text(&buf, claims->encounter);
+	head.fhir_user = put_text(&buf, claims->fhir_user);
+	head.scope = put_text(&buf, derived.scope);
+	head.grants = put_text(&buf, derived.grants);
+	head.typ = put_text(&buf, source->typ);
 	head.key_thumbprint = put_text(&buf, source->key_thumbprint);
+	head.aliases_function = put_text(&buf, issuer->patient_aliases);
+	head.user_function = put_text(&buf, issuer->user_patients);
 	head.patients = put_texts(&buf, patients);
 	head.user_patients = put_texts(&buf, user_patients);
-	for (int i = 0; i < claims.n_audience; i++)
-		audience = lappend(audience, claims.audience[i]);
+	for (int i = 0; i < claims->n_audience; i++)
+		audience = lappend(audience, claims->audience[i]);
 	head.audience = put_texts(&buf, audience);
-	head.bases = put_texts(&buf, opened_bases(issuer, &claims));
-	head.ignored = put_texts(&buf, ignored);
+	head.bases = put_texts(&buf, claims->bases);
+	head.ignored = put_texts(&buf, derived.ignored);
 	head.ignored.n /= 2;
+	head.ignored_claims = put_texts(&buf, claims->ignored);
 	head.size = buf.len;
 	session = (Session *) buf.data;
 	memcpy(session, &head, sizeof(head));
 	return session;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* Each text of the session's list is in the other one. */
+static bool
+texts_within(const Session *session, SessionTexts texts, List *list)
+{
+	const char *text = session_texts_first(session, texts);
+
+	for (int i = 0; i < texts.n; i++, text = session_texts_next(text))
+	{
+		ListCell *cell;
+		bool found = false;
+
+		foreach(cell, list)
+			found = found || strcmp(lfirst(cell), text) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* Each token is in the other text, in the same order: both are what is left of one claim. */
+static bool
+grants_within(const char *grants, const char *others)
+{
+	for (; *grants != '\0'; grants += strspn(grants, " "))
+	{
+		size_t len = strcspn(grants, " ");
+
+		for (;;)
+		{
+			size_t other = strcspn(others, " ");
+			bool same = other == len && memcmp(grants, others, len) == 0;
+
+			if (other == 0)
+				return false;
+			others += other;
+			others += strspn(others, " ");
+			if (same)
+				break;
+		}
+		grants += len;
+	}
+	return true;
+}
+
+bool
+session_is_still_given(const Session *session, const SessionSource *source)
+{
+	const Issuer *issuer = source->issuer;
+	Derived derived;
+	const char *named = session_texts_first(session, session->patients);
+	ListCell *cell;
+
+	derive(issuer, source->claims, &derived);
+	if (list_length(derived.patients) != session->n_named)
+		return false;
+	foreach(cell, derived.patients)
+	{
+		if (strcmp(lfirst(cell), named) != 0)
+			return false;
+		named = session_texts_next(named);
+	}
+	return session->reach[SCOPE_LEVEL_USER] <= (int32) derived.user &&
+		   same_text(session_text(session, session->aliases_function), issuer->patient_aliases) &&
+		   same_text(session_text(session, session->user_function), issuer->user_patients) &&
+		   same_text(session_text(session, session->encounter), derived.claims.encounter) &&
+		   same_text(session_text(session, session->fhir_user), derived.claims.fhir_user) &&
+		   same_text(session_text(session, session->client_id), derived.claims.client_id) &&
+		   texts_within(session, session->bases, derived.claims.bases) &&
+		   grants_within(session_text(session, session->grants), derived.grants);
 }

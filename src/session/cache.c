@@ -26,7 +26,6 @@ typedef struct CacheEntry
 {
 	unsigned char digest[SESSION_DIGEST_LENGTH]; /* hash key */
 	dlist_node node;							 /* least recently used last */
-	uint64 issuer_epoch;
 	uint64 revocation_epoch; /* when it was last seen not to be revoked */
 	TimestampTz not_before;
 	Session *session;
@@ -97,7 +96,7 @@ session_cache_find(const unsigned char *digest, uint64 *unrevoked_at)
 	if (entry == NULL)
 		return NULL;
 	now = GetCurrentTimestamp();
-	if (entry->issuer_epoch != issuer_epoch() || now >= entry->session->ends_at)
+	if (entry->session->issuer_epoch != issuer_epoch() || now >= entry->session->ends_at)
 	{
 		remove_entry(entry);
 		return NULL;
@@ -153,7 +152,6 @@ session_cache_store(const unsigned char *digest, const SessionSource *source,
 		pfree(entry->session);
 	}
 	entry->session = copy;
-	entry->issuer_epoch = source->issuer_epoch;
 	entry->revocation_epoch = unrevoked_at;
 	entry->not_before = Max(source->times.has_nbf ? source->times.nbf : 0,
 							source->times.has_iat ? source->times.iat : 0) -

@@ -43,6 +43,7 @@ typedef struct Session
 	uint32 magic;
 	int32 size; /* of the whole, in bytes */
 	uint64 generation;
+	uint64 issuer_epoch;	/* as of which smart.issuer was asked; 0: unknown here */
 	TimestampTz expires_at; /* exp; DT_NOEND without one */
 	TimestampTz ends_at;	/* exp plus leeway: from then on nothing is allowed */
 	int32 interaction;		/* SessionInteraction */
@@ -54,17 +55,23 @@ typedef struct Session
 	int32 patient;
 	int32 encounter;
 	int32 fhir_user;
-	int32 scope;				/* canonical text, malformed tokens left out */
-	int32 grants;				/* its resource scopes as the token spells them */
-	int32 key_thumbprint;		/* of the key that signed; absent after assume() */
+	int32 scope;			/* canonical text, malformed tokens left out */
+	int32 grants;			/* its resource scopes as the token spells them */
+	int32 typ;				/* of the token's header */
+	uint32 algorithm;		/* that signed it; 0 after assume() */
+	int32 key_thumbprint;	/* of the key that signed; absent after assume() */
+	int32 aliases_function; /* the issuer's context functions, as of then */
+	int32 user_function;
 	int32 claims;				/* offset of a jsonb, aligned */
 	uint32 kind;				/* for src/policy, in this backend; 0: none */
 	int32 reach[3];				/* SessionReach by ScopeLevel */
+	int32 n_named;				/* so many of patients are named by the token, the first ones */
 	SessionTexts patients;		/* what patient/ reaches: the patient and its aliases */
 	SessionTexts user_patients; /* what user/ reaches when REACH_PATIENTS */
 	SessionTexts audience;
-	SessionTexts bases;	  /* FHIR bases that the token opens, no trailing slash */
-	SessionTexts ignored; /* pairs: scope, reason */
+	SessionTexts bases;			 /* FHIR bases that the token opens, no trailing slash */
+	SessionTexts ignored;		 /* pairs: scope, reason */
+	SessionTexts ignored_claims; /* "claim: reason" */
 } Session;
 
 #define SESSION_MAGIC 0x53464831

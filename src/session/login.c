@@ -20,6 +20,7 @@
 #include "session/log_mask.h"
 #include "session/revocation.h"
 #include "session/session.h"
+#include "session/verify.h"
 
 PG_FUNCTION_INFO_V1(smart_login);
 PG_FUNCTION_INFO_V1(smart_assume);
@@ -107,21 +108,20 @@ static Session *
 session_from_token(const char *token, size_t len, const unsigned char *digest, uint64 *unrevoked_at)
 {
 	SessionSource source = {0};
+	SessionFinding finding = {0};
 	Session *volatile session = NULL;
-	volatile JoseStatus status;
 
 	source.issuer_epoch = issuer_epoch();
 	issuer_hold();
 	login_running = true;
 	PG_TRY();
 	{
-		status = session_verify_token(token, len, &source);
-		if (status == JOSE_OK)
+		if (session_verify_token(token, len, &source, &finding))
 		{
 			session = session_build(&source);
 			*unrevoked_at = revocation_epoch();
 			if (revocation_meets(session))
-				status = JOSE_REVOKED;
+				session_refused(&finding, JOSE_REVOKED, NULL, NULL);
 			else
 				session_cache_store(digest, &source, session, *unrevoked_at);
 		}
@@ -132,8 +132,8 @@ session_from_token(const char *token, size_t len, const unsigned char *digest, u
 		issuer_release();
 	}
 	PG_END_TRY();
-	if (status != JOSE_OK)
-		jose_raise(status);
+	if (finding.status != JOSE_OK)
+		session_refuse(&finding);
 	return session;
 }
 
@@ -153,7 +153,7 @@ smart_login(PG_FUNCTION_ARGS)
 	begin_login();
 	parse_interaction(fcinfo, 2, &interaction, &name);
 	if (PG_ARGISNULL(0))
-		jose_raise(JOSE_MALFORMED);
+		jose_raise_detail(JOSE_MALFORMED, "The token is NULL.", NULL);
 	/* look at the size before anything is decompressed or copied */
 	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) > JOSE_MAX_TOKEN_BYTES + VARHDRSZ)
 		jose_raise(JOSE_TOO_LARGE);
@@ -175,8 +175,8 @@ smart_assume(PG_FUNCTION_ARGS)
 	bool local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	uint64 floor = session_raise_floor();
 	SessionSource source = {0};
+	SessionFinding finding = {0};
 	Session *volatile session = NULL;
-	volatile JoseStatus status;
 	volatile uint64 unrevoked_at = 0;
 	int32 interaction;
 	int32 name;
@@ -185,7 +185,7 @@ smart_assume(PG_FUNCTION_ARGS)
 	begin_login();
 	parse_interaction(fcinfo, 3, &interaction, &name);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		jose_raise(JOSE_MALFORMED);
+		jose_raise_detail(JOSE_MALFORMED, "The claims or the issuer are NULL.", NULL);
 	source.issuer_epoch = issuer_epoch();
 	issuer_hold();
 	login_running = true;
@@ -193,14 +193,18 @@ smart_assume(PG_FUNCTION_ARGS)
 	{
 		const Issuer *issuer = issuer_lookup(text_to_cstring(PG_GETARG_TEXT_PP(1)));
 
-		status = issuer == NULL ? JOSE_UNKNOWN_ISSUER
-								: session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source);
-		if (status == JOSE_OK)
+		if (issuer == NULL)
+			session_refused(
+				&finding,
+				JOSE_UNKNOWN_ISSUER,
+				NULL,
+				"smart.add_issuer() registers an issuer; smart.issuer lists those that are known.");
+		else if (session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source, &finding))
 		{
 			session = session_build(&source);
 			unrevoked_at = revocation_epoch();
 			if (revocation_meets(session))
-				status = JOSE_REVOKED;
+				session_refused(&finding, JOSE_REVOKED, NULL, NULL);
 		}
 	}
 	PG_FINALLY();
@@ -209,8 +213,8 @@ smart_assume(PG_FUNCTION_ARGS)
 		issuer_release();
 	}
 	PG_END_TRY();
-	if (status != JOSE_OK)
-		jose_raise(status);
+	if (finding.status != JOSE_OK)
+		session_refuse(&finding);
 	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)
 		warn_outside_transaction("smart.assume()", "The session ends with this statement.");

@@ -26,8 +26,8 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "session/revocation.h"
 #include "session/session.h"
+#include "session/verify.h"
 
 #define SESSION_SETTING "smart_fhir.session"
 
@@ -41,14 +41,6 @@ static const Session *offered = NULL;  /* non-NULL only inside session_set() */
 static uint64 last_generation = 0;
 static uint64 session_floor = 0;
 static uint64 epoch = 1;
-
-/* The issuer check is repeated only when smart.issuer changed. */
-static uint64 vouched_issuer_epoch = 0;
-static uint64 vouched_generation = 0;
-
-/* And so is the look into smart.revocation. */
-static uint64 unrevoked_epoch = 0;
-static uint64 unrevoked_generation = 0;
 
 /*
  * A setting's value is a C string, a Session is full of zero bytes: consistent overhead byte
@@ -113,6 +105,8 @@ session_decode(const char *text)
 	}
 	if (n < sizeof(Session) || session->magic != SESSION_MAGIC || session->size != (int32) n)
 		goto invalid;
+	/* the leader's count says nothing here */
+	session->issuer_epoch = 0;
 	return session;
 invalid:
 	guc_extra_free(out);
@@ -289,95 +283,34 @@ session_clear_dead_value(void)
 		SESSION_SETTING, "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
 }
 
-/*
- * Has the issuer, or the key that signed, gone? Asked again only after smart.issuer may have
- * changed.
- */
-static JoseStatus
-session_vouched(const Session *session)
-{
-	uint64 now = issuer_epoch();
-	const Issuer *issuer;
-	const char *thumbprint = session_text(session, session->key_thumbprint);
-
-	if (now == vouched_issuer_epoch && session->generation == vouched_generation)
-		return JOSE_OK;
-	issuer = issuer_lookup(session_text(session, session->issuer));
-	if (issuer == NULL)
-		return JOSE_UNKNOWN_ISSUER;
-	if (thumbprint != NULL &&
-		(issuer->keys == NULL || !jose_keyset_has_thumbprint(issuer->keys, thumbprint)))
-		return JOSE_REVOKED;
-	vouched_issuer_epoch = now;
-	vouched_generation = session->generation;
-	return JOSE_OK;
-}
-
-void
-session_note_unrevoked(const Session *session, uint64 revocation_epoch)
-{
-	unrevoked_epoch = revocation_epoch;
-	unrevoked_generation = session->generation;
-}
-
-/* Has the token been revoked? Asked again only after smart.revocation may have changed. */
-static bool
-session_revoked(const Session *session)
-{
-	uint64 now = revocation_epoch();
-
-	if (now == unrevoked_epoch && session->generation == unrevoked_generation)
-		return false;
-	if (revocation_meets(session))
-		return true;
-	session_note_unrevoked(session, now);
-	return false;
-}
-
-static JoseStatus
-session_status_now(const Session *session)
-{
-	JoseStatus status;
-
-	if (session->ends_at != DT_NOEND && GetCurrentTimestamp() >= session->ends_at)
-		return JOSE_EXPIRED;
-	status = session_vouched(session);
-	if (status == JOSE_OK && session_revoked(session))
-		status = JOSE_REVOKED;
-	return status;
-}
-
 JoseStatus
 session_status(const Session *session)
 {
+	SessionFinding finding;
+
 	/* A worker runs part of a statement that its leader let pass; that one may finish. */
 	if (IsParallelWorker())
 		return JOSE_OK;
-	return session_status_now(session);
+	(void) session_is_vouched(session, &finding);
+	return finding.status;
 }
 
 const Session *
 session_checked(void)
 {
-	const Session *session = session_current();
-	JoseStatus status;
-
-	if (session == NULL)
-		return NULL;
-	status = session_status(session);
-	if (status != JOSE_OK)
-		jose_raise(status);
-	return session;
+	if (!IsParallelWorker())
+		session_check_statement();
+	return session_current();
 }
 
 void
 session_check_statement(void)
 {
 	const Session *session = session_current();
-	JoseStatus status = session == NULL ? JOSE_OK : session_status_now(session);
+	SessionFinding finding;
 
-	if (status != JOSE_OK)
-		jose_raise(status);
+	if (session != NULL && !session_is_vouched(session, &finding))
+		session_refuse(&finding);
 }
 
 const Session *

@@ -76,15 +76,19 @@ typedef struct SessionSource
 	const Issuer *issuer;
 	Jsonb *claims;
 	JwtTimes times;
+	const char *typ;			/* of the header; NULL without one */
+	uint32 algorithm;			/* that signed; 0: assumed */
 	const char *key_thumbprint; /* NULL: assumed */
 	uint64 issuer_epoch;		/* before the issuer was looked up */
 } SessionSource;
 
 /*
  * Claims and issuer options to a session (palloc'd, generation 0). Raises 28000 for claims
- * that contradict each other and when a context function of the issuer fails.
+ * that contradict each other, 55000 when a context function of the issuer fails.
  */
 extern Session *session_build(const SessionSource *source);
+/* Would these claims give a session that reaches no less, by the issuer as it is in source? */
+extern bool session_is_still_given(const Session *session, const SessionSource *source);
 
 /* ---- src/session/cursor.c ---- */
 
@@ -92,13 +96,6 @@ extern Session *session_build(const SessionSource *source);
 extern bool session_has_held_cursor(void);
 /* src/policy/guard.c saw DECLARE ... WITH HOLD. */
 extern void session_note_held_cursor(void);
-
-/* ---- src/session/verify.c ---- */
-
-/* Verify a token against its issuer's rules; *source gets what session_build() needs. */
-extern JoseStatus session_verify_token(const char *token, size_t len, SessionSource *source);
-/* The rules that smart.assume() applies to claims that somebody else has verified. */
-extern JoseStatus session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSource *source);
 
 /* ---- src/session/cache.c ---- */
 
@@ -142,6 +139,12 @@ typedef struct SessionClaims
 	char *jti;
 	int n_audience;
 	char **audience;
+	List *bases;		   /* FHIR bases that the token opens, without trailing slash */
+	List *own_bases;	   /* under which references are this server's */
+	const char *user_type; /* of a fhirUser of this server; NULL: none, or not usable */
+	const char *user_id;
+	List *ignored;		 /* "claim: reason", claims that could not be used */
+	const char *problem; /* of JOSE_CONTEXT: a sentence with names alone */
 } SessionClaims;
 
 extern JoseStatus session_claims_read(const Issuer *issuer, Jsonb *claims, SessionClaims *out);

@@ -70,8 +70,8 @@ smart_session_row(PG_FUNCTION_ARGS)
 {
 	const Session *session = session_usable();
 	TupleDesc desc;
-	Datum values[14];
-	bool nulls[14] = {false};
+	Datum values[15];
+	bool nulls[15] = {false};
 	int i = 0;
 
 	if (session == NULL)
@@ -106,6 +106,7 @@ smart_session_row(PG_FUNCTION_ARGS)
 	i++;
 	values[i++] = PointerGetDatum((const char *) session + session->claims);
 	values[i++] = ignored_datum(session);
+	values[i++] = texts_datum(session, session->ignored_claims);
 #undef PUT_TEXT
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
 }

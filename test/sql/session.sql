@@ -83,7 +83,8 @@ BEGIN
 	EXECUTE command;
 EXCEPTION WHEN OTHERS THEN
 	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
-	RETURN sqlerrm || ' / ' || d;
+	-- how long ago, how far ahead: another one each time
+	RETURN sqlerrm || ' / ' || regexp_replace(d, '[0-9]+ h[^,]* (ago|ahead)', 'N h \1');
 END $$;
 CREATE TEMP TABLE refused (n int, what text, token text);
 INSERT INTO refused VALUES
@@ -250,11 +251,16 @@ SELECT st.why($$SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{ht
 	st.why($$SELECT smart.add_issuer('https://as.example', st.key('a'), '{https://fhir.example/r4}')$$) AS private_key;
 ROLLBACK;
 
--- Without audience an issuer needs client_ids; then aud is not looked at, client_id is.
+-- I. Audience: without one an issuer needs client_ids; a token then has no aud, or one of base_urls (RFC 7519 4.1.3).
 BEGIN;
 SELECT st.why($$SELECT smart.add_issuer('https://as.example', st.jwks('a'))$$);
 SELECT smart.add_issuer('https://as.example', st.jwks('a'), client_ids => '{app1,app2}', base_urls => '{https://fhir.example/r4}', max_token_age => '40000 days');
-SELECT st.login('{"aud":null}'), st.login('{"aud":"https://any.example"}'), st.login('{"client_id":"app3"}'), st.login('{"client_id":null}');
+\x on
+SELECT st.login('{"aud":null}'), st.login('{"aud":"https://any.example"}'), st.login('{"aud":["https://any.example","https://fhir.example/r4"]}'), st.login('{"aud":"https://fhir.example/r4/"}'),
+	st.login('{"aud":[]}'), st.assume('{"aud":"https://any.example"}'), st.assume('{"aud":"https://fhir.example/r4"}'), st.login('{"client_id":"app3"}'), st.login('{"client_id":null}');
+\x off
+SELECT smart.add_issuer('https://as.example', st.jwks('a'), client_ids => '{app1,app2}', max_token_age => '40000 days');
+SELECT st.login('{"aud":null}') AS no_base_urls, st.login('{"aud":"https://any.example"}') AS an_aud;
 ROLLBACK;
 
 -- base_urls: the bases that a token without aud opens, for fhirUser and for tables with a base_url.
@@ -333,7 +339,7 @@ SELECT st.patients_of('{"patient":null,"fhirUser":"Patient/2"}') AS bare, st.pat
 ROLLBACK;
 
 -- patient_aliases and user_patients run once, with the caller's rights, while nobody is logged in; their answer is part of the
--- session; an error in one, or one that the caller may not execute, refuses the login and leaves nobody logged in.
+-- session; an error in one, or one that the caller may not execute, is a fault of the set-up and leaves nobody logged in.
 CREATE TABLE st.link (patient text, other text);
 INSERT INTO st.link VALUES ('1', '2'), ('1', '2'), ('1', 'not an id'), ('1', NULL);
 CREATE FUNCTION st.aliases(patient text) RETURNS text[] LANGUAGE sql STABLE SECURITY DEFINER SET search_path = '' AS 'SELECT array_agg(l.other ORDER BY l.other) FROM st.link l WHERE l.patient = $1';

@@ -111,14 +111,46 @@ for my $case (
   reset_issuer();
 }
 
-# A new key beside the old one ends nothing, and counts at once; other changes count from the next login.
+# A new key beside the old one ends nothing, and counts at once.
 $session{$_}->query($login_a) for @names;
 change("SELECT smart.set_jwks('https://as.example', $jwks{ab})");
 answers($session{$_}, $count, '3', "a key was added: $_") for @names;
 for (@names) { $session{$_}->query($login_b); answers($session{$_}, $count, '3', "and is good for a login: $_"); }
-change("UPDATE smart.issuer SET levels = '{user}'");
-answers($session{$_}, $count, '3', "levels changed: this session stays, $_") for @names;
-for (@names) { $session{$_}->query($login_b); answers($session{$_}, $count, '0', "the next login has less: $_"); }
+
+# R. An issuer's change is judged at the next statement: a session for the connection (local => false) ends when its issuer, as it
+# is now, would not give it any more.
+for my $case (
+  [ 'audience',           "audience = '{https://other.example}'",           'audience' ],
+  [ 'audience for others', "audience = NULL, client_ids = '{c}', base_urls = '{https://other.example}'", 'audience' ],
+  [ 'levels',             "levels = '{user}'",                              'token_revoked' ],
+  [ 'client_ids',         "client_ids = '{another}'",                       'client' ],
+  [ 'max_token_age',      "max_token_age = '1 day'",                        'token_lifetime' ],
+  [ 'required_claims',    "required_claims = '{tenant}'",                   'required_claim' ],
+  [ 'token_types',        "token_types = '{at+jwt}'",                       'token_type' ],
+  [ 'algorithms',         "algorithms = '{RS256}'",                         'algorithm' ],
+  [ 'claim_map',          qq(claim_map = '{"patient": [["elsewhere"]]}'),   'token_revoked' ],
+  [ 'patient_aliases',    "patient_aliases = 'public.aliases(text)'",       'token_revoked' ])
+{
+  my ($name, $sql, $code) = @$case;
+  reset_issuer();
+  for (@names) { $session{$_}->query($login_a); answers($session{$_}, $count, '3', "$name: before, $_"); }
+  change("UPDATE smart.issuer SET $sql");
+  for (@names)
+  {
+    answers($session{$_}, $empty, "28000 $code", "$name narrowed: an empty table, $_");
+    answers($session{$_}, $count, "28000 $code", "$name narrowed: $_");
+    answers($session{$_}, q{SELECT smart.patient() IS NULL}, 't', "$name narrowed: shows nothing, $_");
+  }
+}
+
+# What is widened, or does not touch the session, ends none.
+reset_issuer();
+change("UPDATE smart.issuer SET levels = '{patient}', leeway = '10 s'");
+$session{$_}->query($login_a) for @names;
+change("UPDATE smart.issuer SET levels = NULL, audience = audience || '{https://other.example}', client_ids = '{c,d}', max_token_age = '50000 days', leeway = NULL, user_sees_all = true, staff_types = '{Practitioner}', base_urls = '{https://third.example}', preset = 'okta'");
+answers($session{$_}, $count, '3', "widened: this session stays, $_") for @names;
+reset_issuer();
+change("SELECT smart.set_jwks('https://as.example', $jwks{ab})");
 change("UPDATE smart.issuer SET audience = '{https://other.example}', levels = NULL");
 for (@names) { answers($session{$_}, "SELECT why(\$\$SELECT smart.login('$token_b', false)\$\$)", '28000 audience', "a cached token meets the new audience: $_"); }
 reset_issuer();

@@ -12,8 +12,9 @@ use Test::More;
 
 my $root = dirname(__FILE__) . '/../..';
 my $dir = PostgreSQL::Test::Utils::tempdir;
-is(system($^X, "$root/tools/generate_presets.pl", "$dir/presets.sql"), 0, 'the generator runs');
+is(system($^X, "$root/tools/generate_presets.pl", "$dir/presets.sql", "$dir/table.h"), 0, 'the generator runs');
 is(slurp_file("$dir/presets.sql"), slurp_file("$root/sql/39_issuer_preset.sql"), 'sql/39_issuer_preset.sql is what it writes');
+is(slurp_file("$dir/table.h"), slurp_file("$root/src/session/preset_table.h"), 'src/session/preset_table.h too');
 
 my $source = JSON::PP->new->utf8->decode(slurp_file("$root/data/presets/presets.json"));
 my $reference = slurp_file("$root/doc/reference.md");
