@@ -172,14 +172,15 @@ CREATE TABLE smart_internal.oauth_receipt (
 );
 CREATE INDEX oauth_receipt_expires ON smart_internal.oauth_receipt (expires_at);
 
--- Failed authentications of the running minute, by a keyed hash of the client_id as sent; of fixed size.
+-- Failed authentications of a minute, by a keyed hash of the client_id as sent; of fixed size: no row is ever added.
 CREATE TABLE smart_internal.oauth_failure (
   slot int NOT NULL,
-  client bytea,
-  minute bigint NOT NULL DEFAULT 0,
+  key bytea,                     -- of slot -1: the key of the hash
+  since bigint NOT NULL DEFAULT 0,  -- when the minute began, in seconds
   failures int NOT NULL DEFAULT 0,
   CONSTRAINT oauth_failure_pkey PRIMARY KEY (slot)
 ) WITH (fillfactor = 50);
+INSERT INTO smart_internal.oauth_failure (slot) SELECT pg_catalog.generate_series(-1, 4095);
 
 CREATE TABLE smart_internal.oauth_registration_token (
   hash bytea NOT NULL,

@@ -214,30 +214,6 @@ smart_revocation_lookup(PG_FUNCTION_ARGS)
 
 /* ---- does an entry meet a token? ---- */
 
-/* What a session's token says; grant_id and iat stand in its claims alone. */
-typedef struct TokenMembers
-{
-	const char *issuer;
-	const char *jti;
-	const char *client_id;
-	const char *subject;
-	const char *grant_id;
-	JwtTimes times;
-} TokenMembers;
-
-static void
-token_members(const Session *session, TokenMembers *token)
-{
-	Jsonb *claims = (Jsonb *) ((char *) session + session->claims);
-
-	memset(token, 0, sizeof(*token));
-	token->issuer = session_text(session, session->issuer);
-	token->jti = session_text(session, session->jti);
-	token->client_id = session_text(session, session->client_id);
-	token->subject = session_text(session, session->subject);
-	token->grant_id = session_claim_string(claims, "grant_id");
-}
-
 static bool
 text_fits(TupleTableSlot *slot, int column, const char *value)
 {
@@ -255,8 +231,9 @@ text_fits(TupleTableSlot *slot, int column, const char *value)
 }
 
 static bool
-entry_meets(TupleTableSlot *slot, const Session *session, TokenMembers *token)
+entry_meets(TupleTableSlot *slot, const RevocationToken *token)
 {
+	JwtTimes times;
 	bool isnull;
 	Datum datum;
 
@@ -273,10 +250,9 @@ entry_meets(TupleTableSlot *slot, const Session *session, TokenMembers *token)
 	if (isnull)
 		return true;
 	/* a token that does not say when it was issued may be of before */
-	if (jwt_times((Jsonb *) ((char *) session + session->claims), &token->times) != JOSE_OK ||
-		!token->times.has_iat)
+	if (jwt_times(token->claims, &times) != JOSE_OK || !times.has_iat)
 		return true;
-	return token->times.iat < DatumGetTimestampTz(datum);
+	return times.iat < DatumGetTimestampTz(datum);
 }
 
 static bool
@@ -290,9 +266,8 @@ index_is_usable(Relation index)
  * directly: ignore_system_indexes, which anyone may set, must not lead elsewhere.
  */
 bool
-revocation_meets(const Session *session)
+revocation_meets_token(const RevocationToken *token)
 {
-	TokenMembers token;
 	int64 keys[N_LOOKUPS];
 	int n_keys = 0;
 	Relation rel;
@@ -303,16 +278,15 @@ revocation_meets(const Session *session)
 
 	if (!find_relations())
 		return false;
-	token_members(session, &token);
-	keys[n_keys++] = lookup_key(LOOKUP_ISSUER, token.issuer, NULL);
-	if (token.jti != NULL)
-		keys[n_keys++] = lookup_key(LOOKUP_JTI, token.issuer, token.jti);
-	if (token.grant_id != NULL)
-		keys[n_keys++] = lookup_key(LOOKUP_GRANT, token.issuer, token.grant_id);
-	if (token.subject != NULL)
-		keys[n_keys++] = lookup_key(LOOKUP_SUBJECT, token.issuer, token.subject);
-	if (token.client_id != NULL)
-		keys[n_keys++] = lookup_key(LOOKUP_CLIENT, token.issuer, token.client_id);
+	keys[n_keys++] = lookup_key(LOOKUP_ISSUER, token->issuer, NULL);
+	if (token->jti != NULL)
+		keys[n_keys++] = lookup_key(LOOKUP_JTI, token->issuer, token->jti);
+	if (token->grant_id != NULL)
+		keys[n_keys++] = lookup_key(LOOKUP_GRANT, token->issuer, token->grant_id);
+	if (token->subject != NULL)
+		keys[n_keys++] = lookup_key(LOOKUP_SUBJECT, token->issuer, token->subject);
+	if (token->client_id != NULL)
+		keys[n_keys++] = lookup_key(LOOKUP_CLIENT, token->issuer, token->client_id);
 
 	rel = table_open(list_relid, AccessShareLock);
 	if (RelationGetDescr(rel)->natts < N_COLUMNS)
@@ -335,7 +309,7 @@ revocation_meets(const Session *session)
 			ScanKeyInit(&key, 1, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(keys[i]));
 			index_rescan(scan, &key, 1, NULL, 0);
 			while (!met && index_getnext_slot(scan, ForwardScanDirection, slot))
-				met = entry_meets(slot, session, &token);
+				met = entry_meets(slot, token);
 		}
 		index_endscan(scan);
 	}
@@ -344,7 +318,7 @@ revocation_meets(const Session *session)
 		TableScanDesc scan = compat_table_beginscan(rel, snapshot);
 
 		while (!met && table_scan_getnextslot(scan, ForwardScanDirection, slot))
-			met = entry_meets(slot, session, &token);
+			met = entry_meets(slot, token);
 		table_endscan(scan);
 	}
 	ExecDropSingleTupleTableSlot(slot);
@@ -353,6 +327,20 @@ revocation_meets(const Session *session)
 		index_close(index, AccessShareLock);
 	table_close(rel, AccessShareLock);
 	return met;
+}
+
+bool
+revocation_meets(const Session *session)
+{
+	RevocationToken token;
+
+	token.claims = (Jsonb *) ((char *) session + session->claims);
+	token.issuer = session_text(session, session->issuer);
+	token.jti = session_text(session, session->jti);
+	token.client_id = session_text(session, session->client_id);
+	token.subject = session_text(session, session->subject);
+	token.grant_id = session_claim_string(token.claims, "grant_id");
+	return revocation_meets_token(&token);
 }
 
 /* ---- changes ---- */

@@ -7,6 +7,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "utils/jsonb.h"
+
 #include "session/data.h"
 
 /*
@@ -34,7 +36,20 @@ extern void revocation_add(const Revocation *revocation);
 
 /* Changes whenever the list may have become longer; takes pending invalidations first. */
 extern uint64 revocation_epoch(void);
-/* Is the token of this session revoked? Reads the table, as it is now. */
+/* What a token says of itself; NULL for what it does not say. */
+typedef struct RevocationToken
+{
+	const char *issuer;
+	const char *jti;
+	const char *client_id;
+	const char *subject;
+	const char *grant_id;
+	Jsonb *claims; /* for iat */
+} RevocationToken;
+
+/* Is it revoked? Reads the table, as it is now. */
+extern bool revocation_meets_token(const RevocationToken *token);
+/* The same for the token of a session. */
 extern bool revocation_meets(const Session *session);
 
 extern void revocation_init(void);
