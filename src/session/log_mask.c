@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "pgstat.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
@@ -104,41 +105,120 @@ log_mask_activity(void)
 	pfree(text);
 }
 
-/* Do these bytes stand in a token of the statement, in any case? */
-static bool
-in_token_of(const char *statement, const char *piece, size_t len)
+/*
+ * The statement that runs, looked at once however many reports it makes. GRAM bytes in a row are a
+ * bit here, in any case: all that stand in one of its tokens.
+ */
+#define GRAM SHORTEST_PART
+#define GRAM_BITS (1 << 20)
+
+static struct
 {
-	const char *token = statement;
+	const char *text;
+	size_t len;
+	TimestampTz started;
+	bool has_token;
+	bool has_grams;
+} statement;
+static uint64 grams[GRAM_BITS / 64];
 
-	while ((token = find_mark(token)) != NULL)
+/* Call take() for each GRAM bytes of a run, with their hash; a rolling one, so each byte costs the same. */
+static bool
+each_gram(const char *run, size_t len, bool (*take)(uint32))
+{
+	const uint32 base = 0x01000193;
+	uint32 leaving = 1; /* base to the power of GRAM */
+	uint32 hash = 0;
+
+	for (int i = 0; i < GRAM; i++)
+		leaving *= base;
+	for (size_t i = 0; i < len; i++)
 	{
-		const char *end = token;
-
-		while (is_token_char(*end))
-			end++;
-		for (const char *at = token; at + len <= end; at++)
-			if (pg_strncasecmp(at, piece, len) == 0)
-				return true;
-		token = end;
+		hash = hash * base + pg_ascii_tolower((unsigned char) run[i]) + 1;
+		if (i >= GRAM)
+			hash -= leaving * (pg_ascii_tolower((unsigned char) run[i - GRAM]) + 1);
+		if (i + 1 >= GRAM && !take(((hash >> 12) ^ hash) % GRAM_BITS))
+			return false;
 	}
-	return false;
+	return true;
+}
+
+static bool
+add_gram(uint32 bit)
+{
+	grams[bit / 64] |= UINT64CONST(1) << (bit % 64);
+	return true;
+}
+
+static bool
+has_gram(uint32 bit)
+{
+	return (grams[bit / 64] & (UINT64CONST(1) << (bit % 64))) != 0;
+}
+
+static size_t
+run_length(const char *text)
+{
+	size_t len = 0;
+
+	while (is_token_char(text[len]))
+		len++;
+	return len;
+}
+
+/* Does the running statement hold a token? */
+static bool
+statement_has_token(void)
+{
+	size_t len;
+
+	if (debug_query_string == NULL)
+		return false;
+	len = strlen(debug_query_string);
+	if (statement.text != debug_query_string || statement.len != len ||
+		statement.started != GetCurrentStatementStartTimestamp())
+	{
+		statement.text = debug_query_string;
+		statement.len = len;
+		statement.started = GetCurrentStatementStartTimestamp();
+		statement.has_token = find_mark(debug_query_string) != NULL;
+		statement.has_grams = false;
+	}
+	return statement.has_token;
+}
+
+static void
+learn_grams(void)
+{
+	if (statement.has_grams)
+		return;
+	memset(grams, 0, sizeof(grams));
+	for (const char *at = statement.text; (at = find_mark(at)) != NULL;)
+	{
+		size_t len = run_length(at);
+
+		(void) each_gram(at, len, add_gram);
+		at += len;
+	}
+	statement.has_grams = true;
 }
 
 /*
  * A token without quotes is taken apart by the parser, and a syntax error quotes the part that
  * it stopped at: a signature that begins with a digit is junk after a number. Such a part
- * is overwritten in place.
+ * is overwritten in place. One that only looks like it, with all its bytes in other parts, is too.
  */
 static void
-mask_parts(char *message, const char *statement)
+mask_parts(char *message)
 {
-	while (message != NULL && *message != '\0')
+	if (message == NULL)
+		return;
+	learn_grams();
+	while (*message != '\0')
 	{
-		size_t len = 0;
+		size_t len = run_length(message);
 
-		while (is_token_char(message[len]))
-			len++;
-		if (len >= SHORTEST_PART && in_token_of(statement, message, len))
+		if (len >= SHORTEST_PART && each_gram(message, len, has_gram))
 			memset(message, '*', len);
 		message += Max(len, 1);
 	}
@@ -167,10 +247,10 @@ log_mask_emit(ErrorData *edata)
 	mask_field(&edata->hint, edata->assoc_context);
 	mask_field(&edata->context, edata->assoc_context);
 	mask_field(&edata->internalquery, edata->assoc_context);
-	if (debug_query_string != NULL && find_mark(debug_query_string) != NULL)
+	if (statement_has_token())
 	{
 		edata->hide_stmt = true;
-		mask_parts(edata->message, debug_query_string);
+		mask_parts(edata->message);
 		/* a typo never gets as far as login() */
 		if (edata->elevel >= ERROR)
 		{

@@ -115,6 +115,15 @@ for my $mode ('extended', 'prepared')
   like($e, qr/invalid value for parameter|aborted/, "pgbench $mode ran") or diag $o;
 }
 
+# G. The log hook takes time in proportion to the statement: one of 8 MB of tokens and words, all of it in the error, is through at
+# once (in proportion to its square it would outlast the test). Words that stand in no token are left.
+srand 7;
+my $word = sub { join '', map { chr(97 + int rand 26) } 1 .. $_[0] };
+my $large = join ' ', map { $_ % 120 == 0 ? 'eyJ' . $word->(200) : $word->(30) } 1 .. 240_000;
+(undef, undef, $err) = run("SELECT 'unmaskedword $large'::int;");
+like($err, qr/invalid input syntax for type integer: "unmaskedword .*<token>/, 'a failed statement of 8 MB');
+unlike($err =~ s/^LINE 1:.*//msr, qr/eyJ/, '... holds no token');
+
 # pg_stat_activity, seen by another session of the same role, after each statement and while it runs.
 my $look = sprintf(q{\! psql -X -At -h '%s' -p %d -U app -d d -c "SELECT query FROM pg_stat_activity WHERE application_name = 'watched'"},
   $node->host, $node->port);
