@@ -122,9 +122,13 @@ compat_check_execute(Oid function)
 #include "commands/explain_state.h"
 #define COMPAT_EXPLAIN_PARAM , ExplainState *explain
 #define COMPAT_EXPLAIN_ARG , explain
+#define compat_planner(query, query_string, options)                                               \
+	planner((query), (query_string), (options), NULL, NULL)
 #else
 #define COMPAT_EXPLAIN_PARAM
 #define COMPAT_EXPLAIN_ARG
+#define compat_planner(query, query_string, options)                                               \
+	planner((query), (query_string), (options), NULL)
 #endif
 
 /* 19: a plan's target relations are a set instead of a list */

@@ -13,7 +13,7 @@
 #include "session/issuer.h"
 #include "session/log_mask.h"
 #include "oauth/seal.h"
-#include "policy/plans.h"
+#include "policy/forms.h"
 #include "session/revocation.h"
 #include "session/session.h"
 
@@ -33,7 +33,7 @@ _PG_init(void)
 	issuer_init();
 	revocation_init();
 	access_init();
-	policy_plans_init();
+	policy_forms_init();
 	guard_init();
 	log_mask_init();
 	seal_init();

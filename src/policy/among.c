@@ -108,10 +108,7 @@ smart_among_patients(PG_FUNCTION_ARGS)
 			PG_RETURN_BOOL(false);
 		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(AmongState));
 		state->is_uuid = get_fn_expr_argtype(fcinfo->flinfo, AMONG_KEY) == UUIDOID;
-		patient_check_init(&state->check,
-						   PG_GETARG_TEXT_PP(AMONG_COMMAND),
-						   PG_ARGISNULL(AMONG_TYPE) ? NULL : PG_GETARG_TEXT_PP(AMONG_TYPE),
-						   PG_GETARG_JSONB_P(AMONG_OPTIONS));
+		patient_check_init(&state->check, fcinfo->flinfo->fn_mcxt);
 		fcinfo->flinfo->fn_extra = state;
 	}
 	if (patient_check_is_stale(&state->check))
@@ -126,7 +123,14 @@ smart_among_patients(PG_FUNCTION_ARGS)
 			pfree(state->sorted);
 			state->memory = NULL;
 		}
-		patients = patient_check_again(&state->check, state->is_uuid);
+		patients = PG_ARGISNULL(AMONG_COMMAND) || PG_ARGISNULL(AMONG_OPTIONS)
+					   ? NULL
+					   : patient_check_again(&state->check,
+											 PG_GETARG_TEXT_PP(AMONG_COMMAND),
+											 PG_ARGISNULL(AMONG_TYPE) ? NULL
+																	  : PG_GETARG_TEXT_PP(AMONG_TYPE),
+											 PG_GETARG_JSONB_P(AMONG_OPTIONS),
+											 state->is_uuid);
 		if (patients != NULL)
 			sort_patients(state, patients);
 		MemoryContextSwitchTo(old);

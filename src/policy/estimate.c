@@ -15,7 +15,7 @@
 
 #include "compat.h"
 #include "policy/policy.h"
-#include "policy/plans.h"
+#include "policy/forms.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_row_check_support);

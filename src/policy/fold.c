@@ -2,7 +2,7 @@
  * src/policy/fold.c
  *		Planner support of smart_internal.row_policy(): the policy as what the session needs of it.
  *
- * A call of row_policy() is replaced, at plan time, by one of these forms (src/policy/plans.h):
+ * A call of row_policy() is replaced, at plan time, by one of these forms (src/policy/forms.h):
  *
  *	ONE				key = smart.patient_key(..)			keys && smart_internal.patient_keys(..)
  *	SEVERAL			key = ANY (smart_internal.patient_keys(..))	keys && smart_internal.patient_keys(..)
@@ -71,9 +71,8 @@
 
 #include "compat.h"
 #include "policy/call.h"
-#include "policy/marks.h"
 #include "policy/options.h"
-#include "policy/plans.h"
+#include "policy/forms.h"
 #include "policy/regular.h"
 #include "policy/statement.h"
 #include "session/session.h"
@@ -298,27 +297,18 @@ find_call(FuncExpr *call)
 							DatumGetJsonbP(options->constvalue));
 }
 
-/* The plan that is made of root has a call in this form. */
+/* Told to the plan that is made: it has a call in this form. */
 static void
-note_form(PlannerInfo *root, PolicyCall call, PolicyForm form)
+note_form(FuncExpr *call, PolicyForm form)
 {
-	if (!statement_is_query(root))
-	{
-		policy_plans_note_unmarked(call, form);
-		return;
-	}
-	statement_mark(MARK_FORM(form), call);
-	statement_mark(PROCOID, policy_plans_note(call, form));
-}
+	Node *type = list_nth(call->args, POLICY_TYPE);
 
-/* It rests on these indexes of irregular rows being empty. */
-static void
-note_regular(List *indexes)
-{
-	ListCell *cell;
-
-	foreach(cell, indexes)
-		statement_mark(MARK_REGULAR, lfirst_oid(cell));
+	if (!IsA(type, Const))
+		type = (Node *) makeNullConst(TEXTOID, -1, DEFAULT_COLLATION_OID);
+	statement_note_call(list_make3(list_nth(call->args, POLICY_COMMAND),
+								   type,
+								   list_nth(call->args, POLICY_OPTIONS)),
+						form);
 }
 
 static Node *
@@ -329,10 +319,10 @@ simplify(SupportRequestSimplify *request)
 	PolicyForm form;
 	FuncExpr *check;
 	Keys keys;
-	List *indexes;
+	Oid table = InvalidOid;
+	Oid index = InvalidOid;
 	Expr *condition = NULL;
 	bool regular;
-	bool guarded;
 	int levels;
 
 	if (request->root == NULL || list_length(call->args) < POLICY_N_ARGS)
@@ -341,26 +331,28 @@ simplify(SupportRequestSimplify *request)
 	check = policy_as_row_check(call);
 	if (check == NULL)
 		return NULL;
+	/* right under every session, where nobody would see that the form does not fit */
+	if (!statement_is_query(request->root))
+		return (Node *) check;
 	number = find_call(call);
 	if (number == 0)
 		return (Node *) check;
 
 	describe_keys(call, policy_call_table(number), &keys);
 	form = policy_call_form(number, session_current(), &levels);
-	guarded = statement_is_query(request->root);
 	if (form == POLICY_BY_ROW)
 	{
-		note_form(request->root, number, form);
+		note_form(call, form);
 		return (Node *) check;
 	}
-	regular = policy_rows_are_regular(request->root, call, keys.stored, &indexes);
+	regular = regular_rows(request->root, call, keys.stored, &table, &index);
 
 	if (form == POLICY_ALL)
 	{
-		if (guarded && regular)
+		if (regular)
 		{
-			note_form(request->root, number, POLICY_ALL);
-			note_regular(indexes);
+			note_form(call, POLICY_ALL);
+			statement_note_regular(table, index);
 			return makeBoolConst(true, false);
 		}
 		form = POLICY_ALL_BY_ROW;
@@ -370,22 +362,22 @@ simplify(SupportRequestSimplify *request)
 		bool several = !keys.array && form != POLICY_ONE && form != POLICY_ONE_WITHIN;
 		bool whole = policy_form_is_whole(form);
 
-		if (whole && guarded && keys.exact && keys.spelled && keys.known &&
+		if (whole && keys.exact && keys.spelled && keys.known &&
 			(regular || (keys.array && !keys.stored)))
 		{
 			condition = compare_checked(call, &keys, form);
 			if (condition != NULL)
 			{
-				note_form(request->root, number, form);
+				note_form(call, form);
 				if (!keys.array || keys.stored)
-					note_regular(indexes);
+					statement_note_regular(table, index);
 				return (Node *) condition;
 			}
 		}
-		if (keys.array || (regular && guarded && keys.spelled))
+		if (keys.array || (regular && keys.spelled))
 			condition = compare_session(call, &keys, several);
 		if (condition != NULL && !keys.array)
-			note_regular(indexes);
+			statement_note_regular(table, index);
 		if (condition == NULL)
 		{
 			/* both spellings, or the mark of several patients */
@@ -396,7 +388,7 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_session(call, &keys, true);
 		}
 	}
-	note_form(request->root, number, form);
+	note_form(call, form);
 	if (condition == NULL)
 		return (Node *) check;
 	return (Node *) makeBoolExpr(AND_EXPR, list_make2(condition, check), -1);

@@ -2,42 +2,34 @@
  * src/policy/guard.c
  *		Planner, executor and utility hooks.
  *
- * A plan that holds a policy of ours is marked with PlanInvalItems of private cache ids (the
- * plan cache compares ids and skips them): one that says so, one for each call with its form,
- * one for each index of irregular rows that must be empty. When such a plan starts, the session
- * must be usable: an expired or revoked one raises 28000 even if no row would have been looked
- * at; a call that became TRUE must have that form still; and the indexes must be empty. Else
- * the statement fails and the plan is dropped, so that the next try gets a new one. At each
- * further FETCH of a cursor the session must be the one that it was opened under, and each
- * call of the form it had. Here, too, tokens are taken out of pg_stat_activity before a
- * statement runs.
+ * A plan that holds a policy of ours says so (src/policy/marks.h): which form each call has, and
+ * which rows it takes for regular. When such a plan starts, the session must be usable: an expired
+ * or revoked one raises 28000 even if no row would have been looked at. Where the plan does not
+ * fit the session of the moment, or the rows that there are, another plan of the same query takes
+ * its place (src/policy/replan.h). At each further FETCH of a cursor the session must be the one
+ * that it was opened under, and each call of a form that still holds. Here, too, tokens are
+ * taken out of pg_stat_activity before a statement runs.
  *
- * A plan made before the library was loaded has no mark; loading the library drops all cached
- * plans, and the policy function itself checks at its first row.
+ * A plan made while the library was not loaded, or behind our back, says nothing: there the policy
+ * function stands unfolded, and itself checks at its first row.
  */
 #include "postgres.h"
 
-#include "access/parallel.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "executor/executor.h"
-#include "lib/ilist.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
-#include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "policy/call.h"
 #include "policy/guard.h"
 #include "policy/marks.h"
-#include "policy/plans.h"
-#include "policy/regular.h"
+#include "policy/replan.h"
 #include "policy/statement.h"
 #include "session/log_mask.h"
 #include "session/session.h"
@@ -45,8 +37,8 @@
 /* One started statement on a protected table; lives and dies with its executor state. */
 typedef struct GuardedQuery
 {
-	dlist_node node;
-	RunningStatement statement;
+	RunningStatement statement; /* first */
+	Replanned *replanned;		/* whose plan it runs, when it is another than it was given */
 	int32 interaction; /* of that session when the forms were last compared */
 	bool stands_alone; /* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
@@ -57,8 +49,6 @@ static ExecutorStart_hook_type next_executor_start_hook = NULL;
 static ExecutorRun_hook_type next_executor_run_hook = NULL;
 static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
-
-static dlist_head guarded_queries = DLIST_STATIC_INIT(guarded_queries);
 
 /*
  * PostgreSQL also asks the SELECT policy about new rows (RETURNING, ON CONFLICT, UPDATE with a
@@ -92,111 +82,105 @@ plan_next(Query *parse, const char *query_string, int cursor_options,
 	return standard_planner(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
 }
 
-static PlannedStmt *
-guard_planner(Query *parse, const char *query_string, int cursor_options,
-			  ParamListInfo params COMPAT_EXPLAIN_PARAM)
+/*
+ * Can policies come into the query? PostgreSQL puts them in before planning, but for those in a
+ * function of SQL that the planner takes the body of.
+ */
+static bool
+may_have_policies(Query *query)
 {
-	PlannedStatement this = {NULL, NULL, parse, CurrentMemoryContext, false, NIL};
+	ListCell *cell;
+
+	if (query->hasRowSecurity || query->hasSubLinks)
+		return true;
+	foreach(cell, query->rtable)
+	{
+		RangeTblEntry *entry = lfirst(cell);
+		RangeTblFunction *function;
+
+		if (entry->rtekind == RTE_SUBQUERY && may_have_policies(entry->subquery))
+			return true;
+		if (entry->rtekind != RTE_FUNCTION || list_length(entry->functions) != 1)
+			continue;
+		function = linitial(entry->functions);
+		if (IsA(function->funcexpr, FuncExpr) &&
+			((FuncExpr *) function->funcexpr)->funcid >= FirstNormalObjectId)
+			return true;
+	}
+	foreach(cell, query->cteList)
+		if (may_have_policies(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery)))
+			return true;
+	return false;
+}
+
+/* Plan, and mark the plan. *regular: may it be run? */
+static PlannedStmt *
+plan_and_mark(Query *parse, Query *again, const char *query_string, int cursor_options,
+			  ParamListInfo params, bool has_policy, bool *regular COMPAT_EXPLAIN_PARAM)
+{
+	PlannedStatement this = {.parse = parse,
+							 .context = CurrentMemoryContext,
+							 .has_policy = has_policy,
+							 .can_replan = again != NULL};
 	PlannedStmt *volatile plan;
 
-	/* once for each statement that a client sends */
-	if (query_string != NULL && query_string == debug_query_string)
-		log_mask_activity();
-	this.has_policy = ask_new_rows_by_row(parse);
 	statement_enter_planning(&this);
 	PG_TRY();
 	{
 		plan = plan_next(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
-		if (this.has_policy)
-			statement_mark(MARK_POLICY, 0);
 	}
 	PG_FINALLY();
 	{
 		statement_leave_planning();
 	}
 	PG_END_TRY();
+	*regular = true;
+	/* a plan with its parameters in it is run at once, or never */
 	if (this.has_policy)
-		plan->invalItems = list_concat(plan->invalItems, this.marks);
+		*regular = marks_put(
+			plan, &this, params == NULL && !replan_is_of(parse) ? again : NULL, cursor_options);
 	return plan;
 }
 
-static bool
-plan_is_guarded(const PlannedStmt *plan)
+static PlannedStmt *
+guard_planner(Query *parse, const char *query_string, int cursor_options,
+			  ParamListInfo params COMPAT_EXPLAIN_PARAM)
 {
-	ListCell *cell;
+	Query *again;
+	PlannedStmt *plan;
+	bool has_policy;
+	bool regular;
 
-	foreach(cell, plan->invalItems)
-		if (lfirst_node(PlanInvalItem, cell)->cacheId == MARK_POLICY)
-			return true;
-	return false;
+	/* once for each statement that a client sends */
+	if (query_string != NULL && query_string == debug_query_string)
+		log_mask_activity();
+	has_policy = ask_new_rows_by_row(parse);
+	/* planning destroys the query */
+	again = may_have_policies(parse) ? copyObject(parse) : NULL;
+	plan = plan_and_mark(
+		parse, again, query_string, cursor_options, params, has_policy, &regular COMPAT_EXPLAIN_ARG);
+	/* a partition that was left has irregular rows: now folding knows */
+	if (!regular && again != NULL)
+		plan = plan_and_mark(copyObject(again),
+							 again,
+							 query_string,
+							 cursor_options,
+							 params,
+							 has_policy,
+							 &regular COMPAT_EXPLAIN_ARG);
+	return plan;
 }
 
-/* The plan cannot be run any more: the next try gets a new one. */
 static void
-drop_plan(const PlannedStmt *plan)
+raise_plan_changed(void)
 {
-	ListCell *cell;
-
-	foreach(cell, plan->invalItems)
-	{
-		const PlanInvalItem *mark = lfirst(cell);
-
-		for (int form = 0; form < POLICY_N_FORMS; form++)
-			if (mark->cacheId == MARK_FORM(form))
-				policy_plans_drop(mark->hashValue, form);
-	}
-}
-
-/* Does what the plan took for granted still hold? */
-static void
-check_start(const QueryDesc *query)
-{
-	const PlannedStmt *plan = query->plannedstmt;
-	ListCell *cell;
-	int levels;
-
-	foreach(cell, plan->invalItems)
-	{
-		const PlanInvalItem *mark = lfirst(cell);
-
-		if (mark->cacheId == MARK_FORM(POLICY_ALL) &&
-			(session_current() == NULL ||
-			 policy_call_form(mark->hashValue, session_current(), &levels) != POLICY_ALL))
-		{
-			drop_plan(plan);
-			jose_raise(JOSE_SESSION_CHANGED);
-		}
-		if (mark->cacheId == MARK_REGULAR &&
-			!policy_regular_index_is_empty(mark->hashValue, query->snapshot))
-		{
-			drop_plan(plan);
-			ereport(ERROR,
-					errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-					errmsg("plan does not fit the rows of a protected table any more"),
-					errdetail("A row that is no FHIR resource of the table's type was stored."),
-					errhint("Repeat the transaction."),
-					err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
-					err_generic_string(PG_DIAG_CONSTRAINT_NAME, "plan_changed"));
-		}
-	}
-}
-
-/* Has the plan a form that shows rows without asking the session for each? */
-static bool
-stands_alone(const PlannedStmt *plan)
-{
-	ListCell *cell;
-
-	foreach(cell, plan->invalItems)
-	{
-		int cache_id = lfirst_node(PlanInvalItem, cell)->cacheId;
-
-		for (int form = POLICY_ONE; form < POLICY_N_FORMS; form++)
-			if (cache_id == MARK_FORM(form) &&
-				(policy_form_is_whole((PolicyForm) form) || form == POLICY_ALL))
-				return true;
-	}
-	return false;
+	ereport(ERROR,
+			errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			errmsg("plan does not fit the rows of a protected table any more"),
+			errdetail("A row that is no FHIR resource of the table's type was stored."),
+			errhint("Repeat the transaction."),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "plan_changed"));
 }
 
 /*
@@ -216,75 +200,122 @@ static void
 check_continue(GuardedQuery *entry)
 {
 	const Session *session = session_checked();
-	ListCell *cell;
-	int levels;
 
 	if (entry->statement.generation != session_generation())
 		jose_raise(JOSE_SESSION_CHANGED);
-	if (session == NULL || (session->interaction == entry->interaction))
+	if (session == NULL || session->interaction == entry->interaction)
 		return;
-	foreach(cell, entry->statement.query->plannedstmt->invalItems)
-	{
-		const PlanInvalItem *mark = lfirst(cell);
-
-		for (int form = POLICY_ONE; form <= POLICY_ALL; form++)
-			if (mark->cacheId == MARK_FORM(form) &&
-				policy_call_form(mark->hashValue, session, &levels) != (PolicyForm) form)
-				jose_raise(JOSE_SESSION_CHANGED);
-	}
+	if (!marks_forms_hold(marks_of(entry->statement.query->plannedstmt)))
+		jose_raise(JOSE_SESSION_CHANGED);
 	entry->interaction = session->interaction;
 }
 
 static void
 forget_query(void *arg)
 {
-	dlist_delete(&((GuardedQuery *) arg)->node);
+	GuardedQuery *entry = arg;
+
+	statement_ended(&entry->statement);
+	if (entry->replanned != NULL)
+		replan_release(entry->replanned);
 }
 
 static void
-guard_executor_start(QueryDesc *query, int eflags)
+start_next(QueryDesc *query, int eflags)
 {
-	bool guarded = plan_is_guarded(query->plannedstmt) && !(eflags & EXEC_FLAG_EXPLAIN_ONLY);
-
-	if (guarded)
-	{
-		session_check_statement();
-		check_start(query);
-	}
 	if (query->plannedstmt->parallelModeNeeded)
 		session_clear_dead_value();
 	if (next_executor_start_hook)
 		next_executor_start_hook(query, eflags);
 	else
 		standard_ExecutorStart(query, eflags);
-	if (guarded)
-	{
-		GuardedQuery *entry = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(GuardedQuery));
+}
 
-		entry->statement.query = query;
-		entry->statement.generation = session_generation();
-		entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
-		entry->stands_alone = stands_alone(query->plannedstmt);
-		entry->callback.func = forget_query;
-		entry->callback.arg = entry;
-		dlist_push_head(&guarded_queries, &entry->node);
-		MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &entry->callback);
+/* From here on the statement is one of ours, until its executor state goes. */
+static void
+guard_query(QueryDesc *query, const PlanMarks *marks, uint64 generation, Replanned *replanned)
+{
+	GuardedQuery *entry = MemoryContextAlloc(query->estate->es_query_cxt, sizeof(GuardedQuery));
+
+	entry->statement.query = query;
+	entry->statement.generation = generation;
+	entry->replanned = replanned;
+	entry->interaction = session_current() == NULL ? 0 : session_current()->interaction;
+	entry->stands_alone = marks_stand_alone(marks);
+	entry->callback.func = forget_query;
+	entry->callback.arg = entry;
+	statement_started(&entry->statement);
+	MemoryContextRegisterResetCallback(query->estate->es_query_cxt, &entry->callback);
+}
+
+/* The plan that fits, in the place of the one that does not. */
+static Replanned *
+take_fitting_plan(QueryDesc *query, PlanMarks **marks, int eflags)
+{
+	PlanFit fit = marks_check(*marks, query->snapshot);
+	Replanned *replanned;
+
+	if (fit == PLAN_FITS)
+		return NULL;
+	replanned =
+		replan(*marks, query->sourceText, (eflags & EXEC_FLAG_BACKWARD) != 0, query->snapshot);
+	if (replanned != NULL)
+	{
+		query->plannedstmt = replan_plan(replanned);
+		*marks = marks_of(query->plannedstmt);
 	}
+	else if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return NULL;
+	else if (fit == PLAN_OF_REGULAR_ROWS)
+		raise_plan_changed();
+	else if (!marks_forms_hold(*marks))
+		jose_raise(JOSE_SESSION_CHANGED);
+	return replanned;
+}
+
+static void
+guard_executor_start(QueryDesc *query, int eflags)
+{
+	PlanMarks *marks = marks_of(query->plannedstmt);
+	RunningStatement starting = {.query = query};
+	const RunningStatement *outer;
+	Replanned *volatile replanned;
+
+	if (marks == NULL)
+	{
+		start_next(query, eflags);
+		return;
+	}
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
+		session_check_statement();
+	replanned = take_fitting_plan(query, &marks, eflags);
+	/* partitions are pruned while it starts, by what policies compare keys with */
+	starting.generation = session_generation();
+	outer = statement_enter(&starting);
+	PG_TRY();
+	{
+		start_next(query, eflags);
+	}
+	PG_CATCH();
+	{
+		statement_leave(outer);
+		if (replanned != NULL)
+			replan_release(replanned);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	statement_leave(outer);
+	guard_query(query, marks, starting.generation, replanned);
+	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY) && !marks_check_partitions(marks, query))
+		raise_plan_changed();
 }
 
 static GuardedQuery *
-guarded_query(QueryDesc *query)
+guarded_query(const QueryDesc *query)
 {
-	dlist_iter iter;
+	RunningStatement *statement = statement_of(query);
 
-	dlist_foreach(iter, &guarded_queries)
-	{
-		GuardedQuery *entry = dlist_container(GuardedQuery, node, iter.cur);
-
-		if (entry->statement.query == query)
-			return entry;
-	}
-	return NULL;
+	return statement == NULL ? NULL : (GuardedQuery *) statement;
 }
 
 static void
@@ -303,7 +334,7 @@ guard_executor_run(QueryDesc *query, ScanDirection direction,
 	const RunningStatement *outer;
 	GuardedQuery *entry;
 
-	if (dlist_is_empty(&guarded_queries))
+	if (!statement_any_started())
 	{
 		run_next(query, direction, count COMPAT_EXECUTE_ONCE_ARG);
 		return;
@@ -340,7 +371,7 @@ guard_executor_finish(QueryDesc *query)
 	const RunningStatement *outer;
 	GuardedQuery *entry;
 
-	if (dlist_is_empty(&guarded_queries))
+	if (!statement_any_started())
 	{
 		finish_next(query);
 		return;
@@ -393,7 +424,4 @@ guard_init(void)
 	ExecutorFinish_hook = guard_executor_finish;
 	next_process_utility_hook = ProcessUtility_hook;
 	ProcessUtility_hook = guard_process_utility;
-
-	/* plans made before now are not marked */
-	ResetPlanCache();
 }

@@ -1,14 +1,53 @@
 /*
  * src/policy/marks.h
- *		What a folded plan says of itself: PlanInvalItems of ids that no syscache has.
+ *		What a plan on protected tables says of itself.
  *
- * Put on by src/policy/fold.c, asked by src/policy/guard.c.
+ * It travels in the plan: as the last entry of its range table, of a kind that PostgreSQL makes
+ * for FROM-less queries and never looks into, so that copies of the plan hold it too.
  */
 #ifndef SMART_FHIR_POLICY_MARKS_H
 #define SMART_FHIR_POLICY_MARKS_H
 
-#define MARK_POLICY (-0x5346)
-#define MARK_REGULAR (-0x5347)			   /* hashValue: the index */
-#define MARK_FORM(form) (-0x5350 - (form)) /* hashValue: the call */
+#include "executor/execdesc.h"
+#include "nodes/plannodes.h"
+
+#include "compat.h"
+#include "policy/statement.h"
+
+typedef struct RangeTblEntry PlanMarks;
+
+typedef enum PlanFit
+{
+	PLAN_FITS,
+	PLAN_OF_ANOTHER_FORM, /* some call has another form under the session of the moment */
+	PLAN_OF_REGULAR_ROWS  /* rows were taken for regular, and some are not, or may not be */
+} PlanFit;
+
+/*
+ * Put on a plan what folding told. query: what it was made of, to be planned again when it does not fit
+ * (NULL: it cannot be). False when a partition that the plan reads has irregular rows: then it must
+ * not be run; the next planning knows.
+ */
+extern bool marks_put(PlannedStmt *plan, const PlannedStatement *planned, Query *query,
+					  int cursor_options);
+
+/* NULL: no policy was met when the plan was made. */
+extern PlanMarks *marks_of(const PlannedStmt *plan);
+/* A number of its own for each planning. */
+extern uint64 marks_id(const PlanMarks *marks);
+extern int marks_cursor_options(const PlanMarks *marks);
+/* The query to plan again, or NULL; not to be changed. */
+extern Query *marks_query(const PlanMarks *marks);
+
+/* Do the forms fit the session of the moment, and are the tables regular, before it starts? */
+extern PlanFit marks_check(const PlanMarks *marks, Snapshot snapshot);
+/* May it go on under the session of the moment, as far as the forms tell? */
+extern bool marks_forms_hold(const PlanMarks *marks);
+/* Of the forms that the calls have under the session of the moment. */
+extern uint32 marks_forms_hash(const PlanMarks *marks);
+/* Once it has started: are those partitions regular that it will read? False: the next planning knows. */
+extern bool marks_check_partitions(const PlanMarks *marks, const QueryDesc *query);
+/* Has the plan a form that shows rows without asking the session for each? */
+extern bool marks_stand_alone(const PlanMarks *marks);
 
 #endif /* SMART_FHIR_POLICY_MARKS_H */

@@ -181,46 +181,35 @@ typedef struct PatientState
 	bool isnull;
 } PatientState;
 
-/*
- * Generation that the running statement started under, plus one. 0: no statement of ours runs
- * and none is planned, so that nothing may be shown.
- */
-static uint64
-statement_started_under(void)
+void
+patient_check_init(PatientCheck *check, MemoryContext memory)
 {
 	uint64 generation;
 
-	if (statement_generation(&generation))
-		return generation + 1;
-	/* for an estimate, or in a worker, whose session cannot change */
-	return statement_is_planned() || IsParallelWorker() ? session_generation() + 1 : 0;
-}
-
-void
-patient_check_init(PatientCheck *check, text *command, text *type, Jsonb *options)
-{
-	check->call = policy_call_find(command, type, options);
 	check->epoch = 0;
 	check->statement = 0;
+	if (statement_generation(memory, &generation))
+		check->statement = generation + 1;
+	/* for an estimate, or in a worker, whose session cannot change */
+	else if (statement_is_planned() || IsParallelWorker())
+		check->statement = session_generation() + 1;
 }
 
 bool
 patient_check_is_stale(const PatientCheck *check)
 {
-	return check->epoch != session_epoch() || check->statement != statement_started_under();
+	return check->epoch != session_epoch();
 }
 
 /* The levels whose patients count; 0 when the decision is not a form of theirs. */
 static int
-levels_now(PatientCheck *check, bool several)
+levels_now(PatientCheck *check, PolicyCall call, bool several)
 {
 	const Session *session = session_current();
 	PolicyForm form;
 	int levels;
 
-	check->epoch = 0;
-	check->statement = statement_started_under();
-	form = policy_call_form(check->call, session, &levels);
+	form = policy_call_form(call, session, &levels);
 	check->epoch = session_epoch();
 	if (session == NULL || check->statement != session_generation() + 1 ||
 		!policy_form_is_whole(form) || (form != POLICY_ONE && !several))
@@ -229,18 +218,18 @@ levels_now(PatientCheck *check, bool several)
 }
 
 ArrayType *
-patient_check_again(PatientCheck *check, bool as_uuid)
+patient_check_again(PatientCheck *check, text *command, text *type, Jsonb *options, bool as_uuid)
 {
-	const AccessTable *table = policy_call_table(check->call);
-	int levels = levels_now(check, true);
+	PolicyCall call = policy_call_find(command, type, options);
+	int levels = levels_now(check, call, true);
 
-	if (levels == 0 || table == NULL)
+	if (levels == 0)
 		return NULL;
 	return patients_array(session_current(),
 						  levels,
-						  as_uuid									? SPELLING_UUID
-						  : policy_call_has_references(check->call) ? SPELLING_REFERENCE
-																	: SPELLING_ID);
+						  as_uuid							 ? SPELLING_UUID
+						  : policy_call_has_references(call) ? SPELLING_REFERENCE
+															 : SPELLING_ID);
 }
 
 static Datum
@@ -254,22 +243,25 @@ checked(FunctionCallInfo fcinfo, Spelling spelling, bool several)
 			PG_RETURN_NULL();
 		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt, sizeof(PatientState));
 		state->isnull = true;
-		patient_check_init(&state->check,
-						   PG_GETARG_TEXT_PP(0),
-						   PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
-						   PG_GETARG_JSONB_P(2));
+		patient_check_init(&state->check, fcinfo->flinfo->fn_mcxt);
 		fcinfo->flinfo->fn_extra = state;
 	}
 	if (patient_check_is_stale(&state->check))
 	{
 		MemoryContext old;
+		PolicyCall call;
 		int levels;
 
 		/* text or uuid or an array of them: by reference in any case */
 		if (!state->isnull)
 			pfree(DatumGetPointer(state->value));
 		state->isnull = true;
-		levels = levels_now(&state->check, several);
+		if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
+			PG_RETURN_NULL();
+		call = policy_call_find(PG_GETARG_TEXT_PP(0),
+								PG_ARGISNULL(1) ? NULL : PG_GETARG_TEXT_PP(1),
+								PG_GETARG_JSONB_P(2));
+		levels = levels_now(&state->check, call, several);
 		old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 		if (several && session_current() != NULL)
 		{

@@ -8,25 +8,26 @@
 #include "utils/array.h"
 
 #include "compat.h"
-#include "policy/plans.h"
+#include "policy/forms.h"
 
-/* For which policy call, and for which session and statement something was found. */
+/* For which session something was found, in an expression of a statement. */
 typedef struct PatientCheck
 {
-	PolicyCall call;
 	uint64 epoch;
-	uint64 statement; /* generation that the statement started under, plus one */
+	uint64 statement; /* generation that its statement started under, plus one; 0: none of ours */
 } PatientCheck;
 
-/* type NULL: of many types. Raises what policy_call_find() raises. */
-extern void patient_check_init(PatientCheck *check, text *command, text *type, Jsonb *options);
+/* memory: of the expression, fn_mcxt. */
+extern void patient_check_init(PatientCheck *check, MemoryContext memory);
 extern bool patient_check_is_stale(const PatientCheck *check);
 
 /*
  * The patients whose rows the call gives, all of them and nothing else, under the session that
  * the statement started with; NULL when the decision is another one. Spelled as the table's
- * options say. Allocates in CurrentMemoryContext.
+ * options say. type NULL: of many types. Raises what policy_call_find() raises. Allocates in
+ * CurrentMemoryContext.
  */
-extern ArrayType *patient_check_again(PatientCheck *check, bool as_uuid);
+extern ArrayType *patient_check_again(PatientCheck *check, text *command, text *type,
+									  Jsonb *options, bool as_uuid);
 
 #endif /* SMART_FHIR_POLICY_PATIENT_H */

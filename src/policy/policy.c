@@ -17,7 +17,7 @@
 
 #include "compat.h"
 #include "policy/policy.h"
-#include "policy/plans.h"
+#include "policy/forms.h"
 #include "policy/statement.h"
 #include "session/session.h"
 
@@ -256,7 +256,7 @@ policy_state(FunctionCallInfo fcinfo)
 	state->epoch = session_epoch();
 	state->generation = session_generation();
 	/* a login may have come between the start of the statement and its first row */
-	if (statement_generation(&started_under) && started_under != state->generation)
+	if (statement_generation(fcinfo->flinfo->fn_mcxt, &started_under) && started_under != state->generation)
 		state->changed = true;
 	fcinfo->flinfo->fn_extra = state;
 	return state;

@@ -20,6 +20,8 @@
 #include "access/table.h"
 #include "access/transam.h"
 #include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/partition.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_inherits.h"
 #include "nodes/makefuncs.h"
@@ -29,6 +31,8 @@
 #include "rewrite/rewriteManip.h"
 #include "storage/lmgr.h"
 #include "storage/smgr.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -139,61 +143,181 @@ leaf_indexes(Oid table, Oid index, List **leaves)
 	return true;
 }
 
-/*
- * The index of a relation, and those of its partitions when it is partitioned; false when some
- * row that a query of the relation reads is in none of them.
- */
+/* Are the rows of all partitions regular? */
 static bool
-find_indexes(Relation rel, FuncExpr *call, int varno, bool stored, List **indexes)
+partitions_are_regular(Oid table, Oid index)
 {
-	Oid relid = RelationGetRelid(rel);
-	Oid index;
-
-	*indexes = NIL;
-	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE)
-	{
-		index = find_index(rel, call, varno, stored);
-		return OidIsValid(index) && leaf_indexes(relid, index, indexes);
-	}
-	if (rel->rd_rel->relkind != RELKIND_RELATION || has_subclass(relid))
-		return false;
-	index = find_index(rel, call, varno, stored);
-	if (OidIsValid(index))
-		*indexes = list_make1_oid(index);
-	return OidIsValid(index);
-}
-
-static bool
-all_empty(List *indexes)
-{
+	List *leaves = NIL;
 	ListCell *cell;
 
-	foreach(cell, indexes)
+	if (!leaf_indexes(table, index, &leaves))
+		return false;
+	foreach(cell, leaves)
 		if (!policy_regular_index_is_empty(lfirst_oid(cell), NULL))
 			return false;
 	return true;
 }
 
+/*
+ * The index of irregular rows of a relation that is open, as far as it may be trusted; InvalidOid
+ * when some row that a query of the relation reads is in no such index.
+ */
+static Oid
+trusted_index(Relation rel, FuncExpr *call, int varno, bool stored)
+{
+	/*
+	 * A standby learns of REINDEX, not of which old snapshots of its own may still see the rows
+	 * that the new index leaves out.
+	 */
+	if (RecoveryInProgress())
+		return InvalidOid;
+	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
+		(rel->rd_rel->relkind != RELKIND_RELATION || has_subclass(RelationGetRelid(rel))))
+		return InvalidOid;
+	return find_index(rel, call, varno, stored);
+}
+
+/* Partitioned tables of which a plan found irregular rows too late: the latest ones. */
+#define N_FORGOTTEN 32
+static Oid forgotten[N_FORGOTTEN];
+static int n_forgotten = 0;
+static int next_forgotten = 0;
+
+void
+regular_forget_table(Oid table)
+{
+	if (regular_any_forgotten(list_make1_oid(table)))
+		return;
+	forgotten[next_forgotten] = table;
+	next_forgotten = (next_forgotten + 1) % N_FORGOTTEN;
+	n_forgotten = Max(n_forgotten, next_forgotten == 0 ? N_FORGOTTEN : next_forgotten);
+}
+
+static void
+remember_table(Oid table)
+{
+	for (int i = 0; i < n_forgotten; i++)
+		if (forgotten[i] == table)
+			forgotten[i] = InvalidOid;
+}
+
 bool
-policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes)
+regular_any_forgotten(const List *tables)
+{
+	for (int i = 0; i < n_forgotten; i++)
+		if (OidIsValid(forgotten[i]) && list_member_oid(tables, forgotten[i]))
+			return true;
+	return false;
+}
+
+bool
+regular_rows(PlannerInfo *root, FuncExpr *call, bool stored, Oid *table, Oid *index)
 {
 	int varno = relation_of(root, call);
 	RangeTblEntry *entry;
 	Relation rel;
-	bool found;
+	bool regular = false;
 
-	*indexes = NIL;
+	*index = InvalidOid;
 	if (varno <= 0 || root->parse == NULL || varno > list_length(root->parse->rtable))
 		return false;
 	entry = rt_fetch(varno, root->parse->rtable);
 	if (entry->rtekind != RTE_RELATION)
 		return false;
+	*table = entry->relid;
 	rel = try_relation_open(entry->relid, AccessShareLock);
 	if (rel == NULL)
 		return false;
-	found = find_indexes(rel, call, varno, stored, indexes);
+	*index = trusted_index(rel, call, varno, stored);
+	if (!OidIsValid(*index))
+		regular = false;
+	else if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		regular = policy_regular_index_is_empty(*index, NULL);
+	/* the plan's own partitions are asked when it is made: most go before that */
+	else if (!regular_any_forgotten(list_make1_oid(*table)))
+		regular = true;
+	else if (partitions_are_regular(*table, *index))
+	{
+		remember_table(*table);
+		regular = true;
+	}
 	relation_close(rel, AccessShareLock);
-	return found && all_empty(*indexes);
+	return regular;
+}
+
+/* Which index of a partition is below which one of its table, until either changes. */
+typedef struct PartitionIndex
+{
+	Oid partition; /* key */
+	Oid table_index;
+	Oid index;
+} PartitionIndex;
+
+#define MAX_PARTITION_INDEXES 4096
+static HTAB *partition_indexes = NULL;
+
+static void
+forget_partition(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	PartitionIndex *entry;
+
+	if (partition_indexes == NULL)
+		return;
+	if (OidIsValid(relid))
+	{
+		(void) hash_search(partition_indexes, &relid, HASH_REMOVE, NULL);
+		return;
+	}
+	hash_seq_init(&scan, partition_indexes);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+		(void) hash_search(partition_indexes, &entry->partition, HASH_REMOVE, NULL);
+}
+
+static Oid
+look_up_partition(Oid partition, Oid table_index)
+{
+	Relation rel = try_relation_open(partition, AccessShareLock);
+	Oid found = InvalidOid;
+	List *list;
+	ListCell *cell;
+
+	if (rel == NULL)
+		return InvalidOid;
+	list = RelationGetIndexList(rel);
+	foreach(cell, list)
+		if (get_rel_relispartition(lfirst_oid(cell)) &&
+			list_member_oid(get_partition_ancestors(lfirst_oid(cell)), table_index))
+			found = lfirst_oid(cell);
+	list_free(list);
+	relation_close(rel, NoLock);
+	return found;
+}
+
+Oid
+regular_index_of_partition(Oid partition, Oid table_index)
+{
+	PartitionIndex *entry;
+	Oid index;
+
+	if (partition_indexes == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(PartitionIndex)};
+
+		partition_indexes =
+			hash_create("smart_fhir partitions", 64, &control, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(forget_partition, (Datum) 0);
+	}
+	entry = hash_search(partition_indexes, &partition, HASH_FIND, NULL);
+	if (entry != NULL && entry->table_index == table_index)
+		return entry->index;
+	index = look_up_partition(partition, table_index);
+	if (hash_get_num_entries(partition_indexes) >= MAX_PARTITION_INDEXES)
+		forget_partition((Datum) 0, InvalidOid);
+	entry = hash_search(partition_indexes, &partition, HASH_ENTER, NULL);
+	entry->table_index = table_index;
+	entry->index = index;
+	return index;
 }
 
 /* Indexes that were empty when nobody could still put a row in that a snapshot with this xmax sees. */
@@ -223,6 +347,8 @@ policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
 	Relation index;
 	bool empty;
 
+	if (!OidIsValid(oid) || RecoveryInProgress())
+		return false;
 	if (settled && known_empty[oid % N_KNOWN_EMPTY].index == oid &&
 		TransactionIdEquals(known_empty[oid % N_KNOWN_EMPTY].xmax, snapshot->xmax))
 		return true;

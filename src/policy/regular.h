@@ -11,15 +11,26 @@
 #include "compat.h"
 
 /*
- * Are all rows that a call of smart_internal.row_policy() will be asked about regular, as far as
- * their table's index of irregular rows tells? *indexes: OIDs of the indexes that say so, to
- * be asked again when the plan starts.
+ * May all rows that a call of smart_internal.row_policy() will be asked about be taken for regular?
+ * Of a plain table its index of irregular rows tells; of a partitioned one the plan's own
+ * partitions are asked once it is made. *table, and *index: its index, to be asked again when the
+ * plan starts.
  */
-extern bool policy_rows_are_regular(PlannerInfo *root, FuncExpr *call, bool stored, List **indexes);
+extern bool regular_rows(PlannerInfo *root, FuncExpr *call, bool stored, Oid *table, Oid *index);
+
+/* A partition's index below that of its table; InvalidOid: it has none. */
+extern Oid regular_index_of_partition(Oid partition, Oid table_index);
 
 /*
- * Is the index empty of all that a snapshot (NULL: any) may see? False also when it is gone.
- * Locks it until the transaction ends, unless an earlier look still holds.
+ * A plan found irregular rows in a partition of a table: all partitions are asked when the next is
+ * made, until they are regular again.
+ */
+extern void regular_forget_table(Oid table);
+extern bool regular_any_forgotten(const List *tables);
+
+/*
+ * Is the index empty of all that a snapshot (NULL: any) may see? False also when it is gone, and
+ * in recovery. Locks it until the transaction ends, unless an earlier look still holds.
  */
 extern bool policy_regular_index_is_empty(Oid index, Snapshot snapshot);
 

@@ -1,10 +1,11 @@
 /*
  * src/policy/statement.c
- *		Which statement is being planned, and which one runs. See src/policy/statement.h.
+ *		Which statement is being planned, and which ones run. See src/policy/statement.h.
  */
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "nodes/execnodes.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "parser/parsetree.h"
@@ -16,6 +17,7 @@
 
 static PlannedStatement *planning = NULL;
 static const RunningStatement *running = NULL; /* the innermost one, when it has policies */
+static dlist_head started = DLIST_STATIC_INIT(started);
 
 void
 statement_enter_planning(PlannedStatement *planned)
@@ -49,10 +51,82 @@ statement_leave(const RunningStatement *outer)
 }
 
 void
+statement_started(RunningStatement *statement)
+{
+	dlist_push_head(&started, &statement->node);
+}
+
+void
+statement_ended(RunningStatement *statement)
+{
+	dlist_delete(&statement->node);
+}
+
+RunningStatement *
+statement_of(const QueryDesc *query)
+{
+	dlist_iter iter;
+
+	dlist_foreach(iter, &started)
+	{
+		RunningStatement *statement = dlist_container(RunningStatement, node, iter.cur);
+
+		if (statement->query == query)
+			return statement;
+	}
+	return NULL;
+}
+
+bool
+statement_any_started(void)
+{
+	return !dlist_is_empty(&started);
+}
+
+bool
+statement_is_query(PlannerInfo *root)
+{
+	if (planning == NULL || !planning->can_replan || IsParallelWorker())
+		return false;
+	while (root->parent_root != NULL)
+		root = root->parent_root;
+	return root->parse != NULL && root->parse == planning->parse;
+}
+
+void
 statement_note_policy(void)
 {
 	if (planning != NULL)
 		planning->has_policy = true;
+}
+
+void
+statement_note_call(List *call, int form)
+{
+	MemoryContext old;
+	ListCell *cell;
+	ListCell *form_cell;
+
+	forboth(cell, planning->calls, form_cell, planning->forms)
+		if (lfirst_int(form_cell) == form && equal(lfirst(cell), call))
+			return;
+	old = MemoryContextSwitchTo(planning->context);
+	planning->calls = lappend(planning->calls, copyObject(call));
+	planning->forms = lappend_int(planning->forms, form);
+	MemoryContextSwitchTo(old);
+}
+
+void
+statement_note_regular(Oid table, Oid index)
+{
+	MemoryContext old = MemoryContextSwitchTo(planning->context);
+
+	if (!list_member_oid(planning->tables, table))
+	{
+		planning->tables = lappend_oid(planning->tables, table);
+		planning->indexes = lappend_oid(planning->indexes, index);
+	}
+	MemoryContextSwitchTo(old);
 }
 
 bool
@@ -62,45 +136,27 @@ statement_is_planned(void)
 }
 
 bool
-statement_is_query(PlannerInfo *root)
+statement_generation(MemoryContext memory, uint64 *generation)
 {
-	if (planning == NULL || IsParallelWorker())
-		return false;
-	while (root->parent_root != NULL)
-		root = root->parent_root;
-	return root->parse != NULL && root->parse == planning->parse;
-}
+	dlist_iter iter;
 
-void
-statement_mark(int cache_id, uint32 value)
-{
-	MemoryContext old;
-	PlanInvalItem *mark;
-	ListCell *cell;
-
-	if (planning == NULL)
-		return;
-	foreach(cell, planning->marks)
+	if (running != NULL)
 	{
-		mark = lfirst(cell);
-		if (mark->cacheId == cache_id && mark->hashValue == value)
-			return;
+		*generation = running->generation;
+		return true;
 	}
-	old = MemoryContextSwitchTo(planning->context);
-	mark = makeNode(PlanInvalItem);
-	mark->cacheId = cache_id;
-	mark->hashValue = value;
-	planning->marks = lappend(planning->marks, mark);
-	MemoryContextSwitchTo(old);
-}
+	/* PostgreSQL rewinds a cursor outside of any hook, and asks for its keys again */
+	dlist_foreach(iter, &started)
+	{
+		RunningStatement *statement = dlist_container(RunningStatement, node, iter.cur);
 
-bool
-statement_generation(uint64 *generation)
-{
-	if (running == NULL)
-		return false;
-	*generation = running->generation;
-	return true;
+		if (statement->query->estate != NULL && statement->query->estate->es_query_cxt == memory)
+		{
+			*generation = statement->generation;
+			return true;
+		}
+	}
+	return false;
 }
 
 void

@@ -1,9 +1,9 @@
 /*
- * src/policy/plans.h
- *		Which form a policy's call takes under a session, and which cached plans rest on it.
+ * src/policy/forms.h
+ *		Which form a policy's call takes under a session.
  */
-#ifndef SMART_FHIR_POLICY_PLANS_H
-#define SMART_FHIR_POLICY_PLANS_H
+#ifndef SMART_FHIR_POLICY_FORMS_H
+#define SMART_FHIR_POLICY_FORMS_H
 
 #include "utils/jsonb.h"
 
@@ -33,7 +33,10 @@ policy_form_is_whole(PolicyForm form)
 	return form >= POLICY_ONE && form <= POLICY_MANY;
 }
 
-/* A call of smart_internal.row_policy() apart from its row; 0 is none. Never used for another call. */
+/*
+ * A call of smart_internal.row_policy() apart from its row; 0 is none. The number is good until
+ * the next policy_call_find(): keep what the call was told, and find it again.
+ */
 typedef uint32 PolicyCall;
 
 /*
@@ -53,18 +56,6 @@ extern bool policy_call_has_references(PolicyCall call);
  */
 extern PolicyForm policy_call_form(PolicyCall call, const Session *session, int *levels);
 
-/*
- * A plan is being made with the call in this form: the value that its PlanInvalItem of PROCOID
- * must have, so that it goes when the form no longer fits.
- */
-extern uint32 policy_plans_note(PolicyCall call, PolicyForm form);
+extern void policy_forms_init(void);
 
-/* The same for a plan that will carry no such item: all plans go when the form no longer fits. */
-extern void policy_plans_note_unmarked(PolicyCall call, PolicyForm form);
-
-/* Drop the cached plans that were made with the call in this form. */
-extern void policy_plans_drop(PolicyCall call, PolicyForm form);
-
-extern void policy_plans_init(void);
-
-#endif /* SMART_FHIR_POLICY_PLANS_H */
+#endif /* SMART_FHIR_POLICY_FORMS_H */

@@ -1,57 +1,49 @@
 /*
- * src/policy/plans.c
- *		Which form each policy call has under which session, and the dropping of plans.
+ * src/policy/forms.c
+ *		Which form each policy call has under which session.
  *
  * A backend meets few calls (four a table) and few kinds of session: tokens of one application
  * differ by their patient, not by what they may do. So calls are numbered, sessions are reduced
  * to their kind, which is all of a session that a form can depend on, compared byte by byte,
  * and a kind keeps the form of each call.
  *
- * A plan carries a PlanInvalItem {PROCOID, value} for each folded call, the value being of the
- * call and the form. When a session comes into force in which a call has another form than it
- * has in plans, CallSyscacheCallbacks(PROCOID, value) drops just those. An all-rows form also
- * goes when its session ends. The others show nothing when nobody is logged in, and stay: one
- * patient's requests after another's never replan.
+ * Anybody may make calls of his own: what is remembered is bounded, the call that was asked for
+ * longest ago makes room, and nothing rests on a call still being known: plans and statements hold
+ * what a call was told, not its number.
  *
- * This runs in an assign hook, also while a transaction aborts. So forms are computed before,
- * when a session is prepared; a form that is not known there counts as another one.
- *
- * Knows nothing of rows, indexes or the planner.
+ * Knows nothing of rows, indexes, plans or the planner.
  */
 #include "postgres.h"
 
 #include "access/parallel.h"
-#include "access/xact.h"
 #include "common/hashfn.h"
-#include "common/pg_prng.h"
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
+#include "policy/forms.h"
 #include "policy/options.h"
-#include "policy/plans.h"
 
-/* Four a table; a backend that meets more starts again from nothing. */
+/* Four a table, five where writes have targets of their own. */
 #define MAX_CALLS 1024
+#define CALL_BUCKETS 256
 #define MAX_KINDS 64
 /* Calls with longer options or types are not remembered: protect() writes no such policy. */
 #define MAX_OPTIONS_BYTES 16384
 #define MAX_TYPE_BYTES 128
 /* Longer ones (scopes of many kilobytes) have no kind: their forms are computed each time. */
 #define MAX_KIND_BYTES 8192
-/* From so many forms on, dropping all plans is cheaper than looking for each. */
-#define MAX_DROPS 32
 #define UNKNOWN 0xFF
 
-StaticAssertDecl(POLICY_N_FORMS <= 15, "a form is a bit of 16, and half a byte");
+StaticAssertDecl(POLICY_N_FORMS <= 15, "a form is half a byte");
 
 typedef struct Call
 {
 	MemoryContext context;
+	struct Call *next; /* in its bucket */
+	int slot;
+	uint64 last_used;
 	/* what the call is told, to compare */
 	uint32 hash;
 	text *command_text;
@@ -62,8 +54,6 @@ typedef struct Call
 	int type;	/* -1: many */
 	bool known_type;
 	AccessTable table;
-	uint16 planned;	 /* bits 1 << PolicyForm: plans may have been made in it */
-	uint16 unmarked; /* the same for plans that do not carry the item */
 } Call;
 
 typedef struct Kind
@@ -76,62 +66,49 @@ typedef struct Kind
 	uint8 forms[MAX_CALLS]; /* form | levels << 4; UNKNOWN until computed */
 } Kind;
 
-static MemoryContext plans_context = NULL;
+static MemoryContext forms_context = NULL;
 static Call *calls[MAX_CALLS];
+static Call *buckets[CALL_BUCKETS];
 static int n_calls = 0;
-static uint32 first_call = 1; /* the number of calls[0] */
 static Kind *kinds[MAX_KINDS];
 static uint32 last_kind = 0;
 static uint64 use_counter = 0;
-static uint32 seed = 0;
 
 static MemoryContext
 context(void)
 {
-	if (plans_context == NULL)
-	{
-		plans_context =
-			AllocSetContextCreate(TopMemoryContext, "smart_fhir plans", ALLOCSET_SMALL_SIZES);
-		seed = pg_prng_uint32(&pg_global_prng_state);
-	}
-	return plans_context;
+	if (forms_context == NULL)
+		forms_context =
+			AllocSetContextCreate(TopMemoryContext, "smart_fhir forms", ALLOCSET_SMALL_SIZES);
+	return forms_context;
 }
 
 static Call *
 call_of(PolicyCall number)
 {
-	return number >= first_call && number - first_call < (uint32) n_calls
-			   ? calls[number - first_call]
-			   : NULL;
+	return number > 0 && number <= (PolicyCall) n_calls ? calls[number - 1] : NULL;
 }
 
-/* Of a call and a form; PROCOID items of functions may share it, at the cost of a new plan. */
-static uint32
-plan_value(PolicyCall number, PolicyForm form)
+/* A free place: the next one, or that of the call that was asked for longest ago. */
+static int
+make_room(void)
 {
-	uint32 value = hash_combine(seed, hash_bytes_uint32(number * POLICY_N_FORMS + form));
+	Call *oldest = calls[0];
+	Call **link;
 
-	return value == 0 ? 1 : value;
-}
-
-static void
-drop_form(PolicyCall number, PolicyForm form)
-{
-	CallSyscacheCallbacks(PROCOID, plan_value(number, form));
-}
-
-/* Numbers go on, so that plans of before are never taken for others. */
-static void
-start_again(void)
-{
-	for (int i = 0; i < n_calls; i++)
-		MemoryContextDelete(calls[i]->context);
-	first_call += n_calls;
-	n_calls = 0;
+	if (n_calls < MAX_CALLS)
+		return n_calls++;
+	for (int i = 1; i < n_calls; i++)
+		if (calls[i]->last_used < oldest->last_used)
+			oldest = calls[i];
+	link = &buckets[oldest->hash % CALL_BUCKETS];
+	while (*link != oldest)
+		link = &(*link)->next;
+	*link = oldest->next;
 	for (int i = 0; i < MAX_KINDS; i++)
 		if (kinds[i] != NULL)
-			memset(kinds[i]->forms, UNKNOWN, sizeof(kinds[i]->forms));
-	ResetPlanCache();
+			kinds[i]->forms[oldest->slot] = UNKNOWN;
+	return oldest->slot;
 }
 
 static bool
@@ -159,21 +136,24 @@ policy_call_find(text *command, text *type, Jsonb *options)
 	MemoryContext old;
 	Call *call;
 	bool check;
+	int slot;
 
 	/* anyone may call the functions that come here, with anything */
 	if (VARSIZE_ANY(options) > MAX_OPTIONS_BYTES ||
 		(type != NULL && VARSIZE_ANY_EXHDR(type) > MAX_TYPE_BYTES))
 		return 0;
-	/* runs once a statement, so nothing is allocated on the way to a known call */
+	/* runs several times a statement, so nothing is allocated on the way to a known call */
 	if (type != NULL)
 		hash = hash_combine(
 			hash, hash_bytes((unsigned char *) VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type)));
-	for (int i = 0; i < n_calls; i++)
+	for (call = buckets[hash % CALL_BUCKETS]; call != NULL; call = call->next)
 	{
-		call = calls[i];
 		if (call->hash == hash && same_bytes(call->command_text, command) &&
 			same_bytes(call->type_text, type) && same_bytes(call->options, options))
-			return first_call + i;
+		{
+			call->last_used = ++use_counter;
+			return call->slot + 1;
+		}
 	}
 
 	/* whole before it is entered */
@@ -195,11 +175,16 @@ policy_call_find(text *command, text *type, Jsonb *options)
 			: fhir_type_lookup(call->table.version, VARDATA_ANY(type), VARSIZE_ANY_EXHDR(type));
 	call->known_type = type == NULL || call->type >= 0;
 	MemoryContextSwitchTo(old);
-	if (n_calls == MAX_CALLS)
-		start_again();
 	MemoryContextSetParent(own, context());
-	calls[n_calls] = call;
-	return first_call + n_calls++;
+	slot = make_room();
+	if (calls[slot] != NULL)
+		MemoryContextDelete(calls[slot]->context);
+	call->slot = slot;
+	call->last_used = ++use_counter;
+	call->next = buckets[hash % CALL_BUCKETS];
+	buckets[hash % CALL_BUCKETS] = call;
+	calls[slot] = call;
+	return slot + 1;
 }
 
 const AccessTable *
@@ -285,90 +270,15 @@ policy_call_form(PolicyCall number, const Session *session, int *levels)
 	if (session == NULL)
 		return POLICY_ONE;
 	kind = kind_of(session);
-	form = kind == NULL ? UNKNOWN : kind->forms[number - first_call];
+	form = kind == NULL ? UNKNOWN : kind->forms[number - 1];
 	if (form == UNKNOWN)
 	{
 		form = compute(call, session);
 		if (kind != NULL)
-			kind->forms[number - first_call] = form;
+			kind->forms[number - 1] = form;
 	}
 	*levels = form >> 4;
 	return form & 15;
-}
-
-uint32
-policy_plans_note(PolicyCall number, PolicyForm form)
-{
-	Call *call = call_of(number);
-
-	if (call != NULL)
-		call->planned |= 1 << form;
-	return plan_value(number, form);
-}
-
-void
-policy_plans_note_unmarked(PolicyCall number, PolicyForm form)
-{
-	Call *call = call_of(number);
-
-	if (call != NULL)
-		call->unmarked |= 1 << form;
-}
-
-void
-policy_plans_drop(PolicyCall number, PolicyForm form)
-{
-	Call *call = call_of(number);
-
-	if (call != NULL)
-		call->planned &= ~(1 << form);
-	drop_form(number, form);
-}
-
-/* Bits of the forms in which plans of a call may stay. */
-static uint16
-fitting_forms(int i, const Session *session, const Kind *kind)
-{
-	uint8 form;
-
-	if (session == NULL)
-		return (uint16) ~(1 << POLICY_ALL);
-	form = kind == NULL ? UNKNOWN : kind->forms[i];
-	if (form == UNKNOWN)
-		return 0;
-	form &= 15;
-	return form == POLICY_ALL ? 1 << POLICY_ALL | 1 << POLICY_ALL_BY_ROW : 1 << form;
-}
-
-/* No error may be raised here: see the head of the file. */
-static void
-session_changed(const Session *session)
-{
-	const Kind *kind = session == NULL ? NULL : kind_of(session);
-	int drops = 0;
-
-	for (int i = 0; i < n_calls; i++)
-	{
-		uint16 unfit = ~fitting_forms(i, session, kind);
-		uint16 bad = calls[i]->planned & unfit;
-
-		calls[i]->planned &= ~bad;
-		/* nothing but all plans reaches these */
-		if (calls[i]->unmarked & unfit)
-			drops = MAX_DROPS + 1;
-		for (int form = 0; bad != 0 && form < POLICY_N_FORMS; form++)
-			if ((bad & (1 << form)) && drops++ < MAX_DROPS)
-				drop_form(first_call + i, form);
-	}
-	if (drops > MAX_DROPS)
-	{
-		ResetPlanCache();
-		for (int i = 0; i < n_calls; i++)
-		{
-			calls[i]->planned = 0;
-			calls[i]->unmarked = 0;
-		}
-	}
 }
 
 /* All of a session that access_shape() and the number of patients depend on. */
@@ -430,48 +340,22 @@ find_kind(const char *bytes, int len)
 	return kind;
 }
 
-/* Before a session comes into force: its kind, and the forms that plans may have to be
- * compared with. */
+/* Before a session comes into force: its kind. */
 static void
 session_prepare(Session *session)
 {
 	StringInfoData bytes;
-	Kind *kind;
-	int levels;
 
 	session->kind = 0;
 	initStringInfo(&bytes);
 	describe(session, &bytes);
 	if (bytes.len <= MAX_KIND_BYTES)
-	{
-		kind = find_kind(bytes.data, bytes.len);
-		session->kind = kind->id;
-		for (int i = 0; i < n_calls; i++)
-			if ((calls[i]->planned | calls[i]->unmarked) != 0 && kind->forms[i] == UNKNOWN)
-				(void) policy_call_form(first_call + i, session, &levels);
-	}
+		session->kind = find_kind(bytes.data, bytes.len)->id;
 	pfree(bytes.data);
 }
 
-/* A refused login ends the session without a change of its setting. */
-static void
-at_abort(XactEvent event, void *arg)
-{
-	if (event == XACT_EVENT_ABORT && session_current() == NULL)
-		session_changed(NULL);
-}
-
-static void
-at_subabort(SubXactEvent event, SubTransactionId id, SubTransactionId parent, void *arg)
-{
-	if (event == SUBXACT_EVENT_ABORT_SUB && session_current() == NULL)
-		session_changed(NULL);
-}
-
 void
-policy_plans_init(void)
+policy_forms_init(void)
 {
-	session_on_change(session_prepare, session_changed);
-	RegisterXactCallback(at_abort, NULL);
-	RegisterSubXactCallback(at_subabort, NULL);
+	session_on_change(session_prepare, NULL);
 }
