@@ -125,12 +125,12 @@ smart_among_patients(PG_FUNCTION_ARGS)
 		}
 		patients = PG_ARGISNULL(AMONG_COMMAND) || PG_ARGISNULL(AMONG_OPTIONS)
 					   ? NULL
-					   : patient_check_again(&state->check,
-											 PG_GETARG_TEXT_PP(AMONG_COMMAND),
-											 PG_ARGISNULL(AMONG_TYPE) ? NULL
-																	  : PG_GETARG_TEXT_PP(AMONG_TYPE),
-											 PG_GETARG_JSONB_P(AMONG_OPTIONS),
-											 state->is_uuid);
+					   : patient_check_again(
+							 &state->check,
+							 PG_GETARG_TEXT_PP(AMONG_COMMAND),
+							 PG_ARGISNULL(AMONG_TYPE) ? NULL : PG_GETARG_TEXT_PP(AMONG_TYPE),
+							 PG_GETARG_JSONB_P(AMONG_OPTIONS),
+							 state->is_uuid);
 		if (patients != NULL)
 			sort_patients(state, patients);
 		MemoryContextSwitchTo(old);

@@ -34,19 +34,18 @@
  * 4. TRUE stands only where every regular row is allowed and the index of irregular rows is
  *	  empty.
  * 5. What 3 and 4 rest on is asked again when a plan starts (src/policy/guard.c): the form of
- *	  each call that became TRUE, under the session of the moment, and that each index is still
- *	  empty. If not, the statement fails, and its plan is dropped. A cursor's FETCH asks again
- *	  about each form.
- * 6. So TRUE, and ONE to MANY without row_check(), need a plan that the guard will see:
- *	  they are made only inside our planner hook, for the query that it was called with. Where another
+ *	  each call, under the session of the moment, and that each index is still empty; of
+ *	  partitioned tables the partitions that are left of the plan. If not, another plan of the same
+ *	  query takes its place (src/policy/replan.c). A cursor's FETCH asks again about each form.
+ * 6. So a form other than BY_ROW needs a plan that the guard will see, and can make again: they are
+ *	  made only inside our planner hook, for the query that it was called with. Where another
  *	  hook goes round ours, or the library is loaded in the middle, row_check() stands.
  * 7. New rows are in no index yet. Their policies, and PostgreSQL asks the SELECT policy about
  *	  them as well, are not folded (src/policy/guard.c).
  *
  * Why no form shows too little: each is made for the form that the call has under the session
- * in force, and plans of other forms are dropped before another session can run them
- * (src/policy/plans.c). Every row that a WITHIN session may touch has one of its patients
- * as key: reads ask for a member, and members are the keys; writes ask for a subject, and subjects
+ * in force, and under another form another plan is taken (5). Every row that a WITHIN session
+ * may touch has one of its patients as key: reads ask for a member, and members are the keys; writes ask for a subject, and subjects
  * are members in both readings; where the table stores the keys, both ask for one of them.
  * Irregular rows may have their key in another spelling, or stand for several patients: while
  * there may be some, a scalar key is compared with all that it may be.

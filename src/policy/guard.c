@@ -39,8 +39,8 @@ typedef struct GuardedQuery
 {
 	RunningStatement statement; /* first */
 	Replanned *replanned;		/* whose plan it runs, when it is another than it was given */
-	int32 interaction; /* of that session when the forms were last compared */
-	bool stands_alone; /* some form has no row_check() that would see another session */
+	int32 interaction;			/* of that session when the forms were last compared */
+	bool stands_alone;			/* some form has no row_check() that would see another session */
 	MemoryContextCallback callback;
 } GuardedQuery;
 
@@ -157,8 +157,13 @@ guard_planner(Query *parse, const char *query_string, int cursor_options,
 	has_policy = ask_new_rows_by_row(parse);
 	/* planning destroys the query */
 	again = may_have_policies(parse) ? copyObject(parse) : NULL;
-	plan = plan_and_mark(
-		parse, again, query_string, cursor_options, params, has_policy, &regular COMPAT_EXPLAIN_ARG);
+	plan = plan_and_mark(parse,
+						 again,
+						 query_string,
+						 cursor_options,
+						 params,
+						 has_policy,
+						 &regular COMPAT_EXPLAIN_ARG);
 	/* a partition that was left has irregular rows: now folding knows */
 	if (!regular && again != NULL)
 		plan = plan_and_mark(copyObject(again),

@@ -256,7 +256,8 @@ policy_state(FunctionCallInfo fcinfo)
 	state->epoch = session_epoch();
 	state->generation = session_generation();
 	/* a login may have come between the start of the statement and its first row */
-	if (statement_generation(fcinfo->flinfo->fn_mcxt, &started_under) && started_under != state->generation)
+	if (statement_generation(fcinfo->flinfo->fn_mcxt, &started_under) &&
+		started_under != state->generation)
 		state->changed = true;
 	fcinfo->flinfo->fn_extra = state;
 	return state;

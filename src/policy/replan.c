@@ -211,8 +211,8 @@ plan_query(const PlanMarks *marks, const char *query_string, bool backward)
 	PG_TRY();
 	{
 		under_way = query;
-		plan = compat_planner(
-			query, query_string, backward ? options | CURSOR_OPT_SCROLL : options);
+		plan =
+			compat_planner(query, query_string, backward ? options | CURSOR_OPT_SCROLL : options);
 	}
 	PG_FINALLY();
 	{
@@ -228,8 +228,8 @@ plan_query(const PlanMarks *marks, const char *query_string, bool backward)
 static Replanned *
 make(const PlanMarks *marks, const ReplanKey *key, const char *query_string, Snapshot snapshot)
 {
-	MemoryContext scratch = AllocSetContextCreate(
-		CurrentMemoryContext, "smart_fhir planning", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "smart_fhir planning", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext context;
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	PlannedStmt *plan = plan_query(marks, query_string, key->backward);

@@ -28,7 +28,7 @@ typedef struct PlannedStatement
 	List *calls;		   /* lists of command, type and options, constants, of folded calls */
 	List *forms;		   /* integers: the form of each */
 	List *tables;		   /* OIDs of tables whose rows were taken for regular */
-	List *indexes;		   /* OIDs of indexes that must be empty for that, 0 where partitions' must */
+	List *indexes; /* OIDs of indexes that must be empty for that, 0 where partitions' must */
 } PlannedStatement;
 
 /* A statement with policies in its plan that was started, and not ended yet. */
