@@ -3,12 +3,12 @@
 CREATE FUNCTION smart.allows(resource_type text, permissions text) RETURNS boolean
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_allows';
 COMMENT ON FUNCTION smart.allows(text, text) IS
-  'Could any row of this FHIR type be allowed, for each of the letters (in the order cruds)? false without a session; errors 22023 for other letters, 28000 for an expired or revoked session.';
+  'Could any row of this FHIR type be allowed, for each of the letters (in the order cruds), in a table under the defaults or in one that smart.protect() was told to share or to find by a column of patients? false without a session; errors 22023 for other letters, 28000 for an expired or revoked session.';
 
 CREATE FUNCTION smart.require(resource_type text, permissions text) RETURNS void
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_require';
 COMMENT ON FUNCTION smart.require(text, text) IS
-  'Raises 42501 insufficient scope (RFC 6750 insufficient_scope) unless smart.allows().';
+  'Raises 42501 insufficient scope (RFC 6750 insufficient_scope) unless smart.allows(); DETAIL names the type and the cause.';
 
 CREATE FUNCTION smart.permits(resource jsonb, permission text, relation regclass DEFAULT NULL) RETURNS boolean
   LANGUAGE c STABLE PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_permits';

@@ -224,38 +224,52 @@ access_permits(const Session *session, const AccessTable *table, AccessRow *row,
 	return missing == 0;
 }
 
-bool
-access_possible(const Session *session, FhirVersion version, int type, AccessShared shared,
-				bool outside_too, int letter)
+/* What stands between one level and any row of a type; ACCESS_NO_SCOPE when no grant is of it. */
+static AccessReason
+level_reason(const Session *session, const AccessTable *table, const AccessGrants *grants, int type,
+			 int level, int letter)
 {
-	const AccessGrants *grants;
-	const char *name;
-	bool is_shared;
+	const char *name = fhir_type_name(table->version, type);
 
+	if (!(grants->permissions[level] & letter))
+		return ACCESS_NO_SCOPE;
+	if (session->reach[level] == REACH_NOTHING)
+		return ACCESS_NO_PERSON;
+	if (session->reach[level] == REACH_ALL)
+		return ACCESS_ALLOWED;
+	if (access_table_shares(table, name, strlen(name)))
+		return letter & READS ? ACCESS_ALLOWED : ACCESS_SHARED_WRITE;
+	if (!table->has_patients && !fhir_type_in_compartment(table->version, type))
+		return ACCESS_OUTSIDE;
+	return access_reached_patients(session, level).n > 0 ? ACCESS_ALLOWED : ACCESS_OTHER_PATIENT;
+}
+
+AccessReason
+access_type_reason(const Session *session, const AccessTable *table, int type, int letter,
+				   ScopeLevel *level)
+{
+	AccessReason reason = ACCESS_NO_SCOPE;
+	const AccessGrants *grants;
+
+	*level = SCOPE_LEVEL_PATIENT;
 	if (type < 0)
-		return false;
-	grants = access_grants(session_text(session, session->grants), version, type);
-	name = fhir_type_name(version, type);
-	is_shared =
-		shared == SHARED_DEFAULT ? access_type_is_shared(name, strlen(name)) : shared == SHARED_YES;
-	for (int level = 0; level < 3; level++)
+		return ACCESS_NOT_A_RESOURCE;
+	if (!access_base_is_open(session, table))
+		return ACCESS_BASE_URL;
+	grants = access_grants(session_text(session, session->grants), table->version, type);
+	for (int i = SCOPE_LEVEL_PATIENT; i <= SCOPE_LEVEL_SYSTEM; i++)
 	{
-		if (!(grants->permissions[level] & letter))
-			continue;
-		if (session->reach[level] == REACH_ALL)
-			return true;
-		if (session->reach[level] == REACH_NOTHING)
-			continue;
-		if (is_shared)
+		AccessReason one = level_reason(session, table, grants, type, i, letter);
+
+		if (one == ACCESS_ALLOWED)
+			return ACCESS_ALLOWED;
+		if (one > reason)
 		{
-			if (letter & READS)
-				return true;
+			reason = one;
+			*level = i;
 		}
-		else if (access_reached_patients(session, level).n > 0 &&
-				 (outside_too || fhir_type_in_compartment(version, type)))
-			return true;
 	}
-	return false;
+	return reason;
 }
 
 bool

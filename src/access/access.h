@@ -51,7 +51,7 @@ typedef struct AccessRow
 	FhirKeys members;
 } AccessRow;
 
-/* Why a grant did not help; for smart.explain(). */
+/* Why a grant did not help, the nearest to helping last; for smart.explain() and smart.require(). */
 typedef enum AccessReason
 {
 	ACCESS_ALLOWED,
@@ -80,11 +80,11 @@ extern AccessReason access_row_reason(const Session *session, const AccessTable 
 									  const AccessRow *row);
 
 /*
- * Could any row of a type be allowed for the letter? outside_too: a table shows rows of
- * types outside the compartment by a column of its own.
+ * Could any row of a type in such a table be allowed for the letter? ACCESS_ALLOWED, or what stands
+ * in the way, and at which *level.
  */
-extern bool access_possible(const Session *session, FhirVersion version, int type,
-							AccessShared shared, bool outside_too, int letter);
+extern AccessReason access_type_reason(const Session *session, const AccessTable *table, int type,
+									   int letter, ScopeLevel *level);
 
 /* Has a valid row one key, spelled as its table's are? False makes it an irregular one. */
 extern bool access_row_has_one_key(const AccessTable *table, AccessRow *row);

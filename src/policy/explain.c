@@ -23,9 +23,11 @@
 #include "utils/syscache.h"
 
 #include "access/access.h"
+#include "access/reach.h"
 #include "compat.h"
 #include "policy/permits.h"
 #include "policy/policy.h"
+#include "policy/reason.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_explain);
@@ -63,38 +65,16 @@ failed_parameter(const AccessGrant *grant, const FhirResource *resource)
 }
 
 static const char *
-reason_text(AccessReason reason, const AccessGrant *grant, const AccessTable *table,
-			const AccessRow *row)
+grant_text(const Session *session, AccessReason reason, const AccessGrant *grant,
+		   const AccessTable *table, const AccessRow *row)
 {
-	static const char *const people[] = {"the session has no patient in context",
-										 "the session has no usable fhirUser",
-										 "the level is not granted"};
-
-	switch (reason)
-	{
-		case ACCESS_ALLOWED:
-			return "level, type, letter, parameters and patient fit";
-		case ACCESS_NOT_A_RESOURCE:
-			return "this is no resource of the table's type and FHIR version";
-		case ACCESS_BASE_URL:
-			return "the token does not open the FHIR base of this table (aud, base_urls)";
-		case ACCESS_NO_SCOPE:
-			return "the scope does not hold the letter";
-		case ACCESS_CONSTRAINT:
-			return grant ? failed_parameter(grant, &row->resource) : "";
-		case ACCESS_NO_PERSON:
-			return grant ? people[grant->level] : "the session has no person";
-		case ACCESS_OUTSIDE:
-			return "the type is in no patient's compartment, and is not shared";
-		case ACCESS_OTHER_PATIENT:
-			return table->has_patients
-					   ? "the table keeps the patient in a column, which a resource does "
-						 "not show: ask smart.permits_row()"
-					   : "the record is not about a patient of the session, or not only";
-		case ACCESS_SHARED_WRITE:
-			return "shared types are written under system/, or user/ with user_sees_all";
-	}
-	return "";
+	if (reason == ACCESS_CONSTRAINT)
+		return failed_parameter(grant, &row->resource);
+	if (reason == ACCESS_OTHER_PATIENT && table->has_patients &&
+		access_reached_patients(session, grant->level).n > 0)
+		return "the table keeps the patient in a column, which a resource does "
+			   "not show: ask smart.permits_row()";
+	return policy_reason_text(session, reason, grant->level, false);
 }
 
 /* The command that a letter stands for. */
@@ -239,7 +219,10 @@ smart_explain(PG_FUNCTION_ARGS)
 		!PG_ARGISNULL(0) && permits_row_from_resource(&row, PG_GETARG_JSONB_P(0), &table, type);
 	reason = access_row_reason(session, &table, &row);
 	if (reason != ACCESS_ALLOWED)
-		put(result, NULL, "denies", reason_text(reason, NULL, &table, &row));
+		put(result,
+			NULL,
+			"denies",
+			policy_reason_text(session, reason, SCOPE_LEVEL_PATIENT, false));
 	else
 	{
 		grants =
@@ -250,7 +233,7 @@ smart_explain(PG_FUNCTION_ARGS)
 			put(result,
 				grants->grants[i].text,
 				reason == ACCESS_ALLOWED ? "allows" : "denies",
-				reason_text(reason, &grants->grants[i], &table, &row));
+				grant_text(session, reason, &grants->grants[i], &table, &row));
 		}
 		if (grants->n == 0)
 			put(result, NULL, "denies", "no scope of the session reaches this resource type");

@@ -75,9 +75,11 @@ policy_options_are_current(Jsonb *options)
 {
 	JsonbValue *revision = option(options, "revision");
 
+	/* any number may stand there, so it is not made an integer */
 	return revision != NULL && revision->type == jbvNumeric &&
-		   DatumGetInt32(DirectFunctionCall1(
-			   numeric_int4, NumericGetDatum(revision->val.numeric))) == fhir_revision;
+		   DatumGetBool(DirectFunctionCall2(numeric_eq,
+											NumericGetDatum(revision->val.numeric),
+											NumericGetDatum(int64_to_numeric(fhir_revision))));
 }
 
 /* Is an option this text? */
@@ -97,25 +99,20 @@ policy_keys_are_references(Jsonb *options)
 	return option_is(options, "patients_form", "reference");
 }
 
-void
-policy_options(Jsonb *options, AccessTable *table)
+bool
+policy_options_read(Jsonb *options, AccessTable *table)
 {
 	char *version;
 	char *reading;
 	char *base_url;
 
 	if (!JB_ROOT_IS_OBJECT(options))
-		elog(ERROR, "options of a smart_fhir policy are no object");
+		return false;
 	version = policy_option_text(options, "fhir_version");
 	reading = policy_option_text(options, "compartment");
 	if (version == NULL || !fhir_version_parse(version, &table->version) || reading == NULL ||
 		(strcmp(reading, "subject") != 0 && strcmp(reading, "full") != 0))
-		elog(ERROR, "options of a smart_fhir policy are incomplete");
-	if (!policy_options_are_current(options))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("policy was made for another revision of the FHIR definitions"),
-				errhint("Run smart.protect() on the table again."));
+		return false;
 	table->reading = strcmp(reading, "full") == 0 ? FHIR_FULL : FHIR_SUBJECT;
 	table->shared = policy_option_bool(options, "shared") ? SHARED_YES : SHARED_NO;
 	if (option(options, "shared") == NULL)
@@ -133,6 +130,22 @@ policy_options(Jsonb *options, AccessTable *table)
 		table->base_url.data = base_url;
 		table->base_url.len = strlen(base_url);
 	}
+	return true;
+}
+
+void
+policy_options(Jsonb *options, AccessTable *table)
+{
+	if (!policy_options_read(options, table))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("options of a smart_fhir policy cannot be read"),
+				errhint("Run smart.protect() on the table again."));
+	if (!policy_options_are_current(options))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("policy was made for another revision of the FHIR definitions"),
+				errhint("Run smart.protect() on the table again."));
 }
 
 AccessCommand

@@ -16,6 +16,12 @@
  */
 extern void policy_options(Jsonb *options, AccessTable *table);
 
+/*
+ * The same of options that may be anybody's: false for what cannot be read. It does not ask for which
+ * tables they were made.
+ */
+extern bool policy_options_read(Jsonb *options, AccessTable *table);
+
 /* Do they say that stored keys are spelled Patient/<id>? */
 extern bool policy_keys_are_references(Jsonb *options);
 /* Were they made for these generated tables? */

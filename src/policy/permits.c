@@ -8,7 +8,6 @@
 #include "access/relation.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -22,7 +21,9 @@
 #include "access/settings.h"
 #include "compat.h"
 #include "policy/permits.h"
+#include "policy/possible.h"
 #include "policy/policy.h"
+#include "policy/reason.h"
 #include "scope/letters.h"
 #include "session/session.h"
 
@@ -285,61 +286,35 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(allowed);
 }
 
-/* Does a protected table show rows of this type by a column of its own? */
+/* Could any row of the type be allowed for each of the letters? Else *cause says why not. */
 static bool
-table_with_patients_exists(const char *type)
+session_allows(const Session *session, const char *type, int letters, const char **cause)
 {
-	Oid argtypes[1] = {TEXTOID};
-	Datum args[1] = {CStringGetTextDatum(type)};
-	bool found;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(
-			"SELECT 1 FROM smart.protected_table"
-			" WHERE (resource_type OPERATOR(pg_catalog.=) $1 OR resource_type IS NULL)"
-			" AND options OPERATOR(pg_catalog.@>) '{\"patients\": true}'",
-			1,
-			argtypes,
-			args,
-			NULL,
-			true,
-			1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read smart.protected_table");
-	found = SPI_processed > 0;
-	SPI_finish();
-	return found;
-}
-
-/* Could any row of the type be allowed for each of the letters? */
-static bool
-session_allows(const Session *session, const char *type_name, int letters)
-{
-	FhirVersion version = FHIR_R4;
-	int type = -1;
-
+	*cause = "nobody is logged in";
 	if (session == NULL)
 		return false;
-	if (strcmp(type_name, "*") == 0)
+	if (strcmp(type, "*") == 0)
 	{
+		*cause =
+			"no scope on \"*\" of a level with its person holds the letters without constraint";
 		for (int level = 0; level < 3; level++)
 			if (session->reach[level] != REACH_NOTHING &&
 				access_scope_has_wildcard(session_text(session, session->grants), level, letters))
 				return true;
 		return false;
 	}
-	for (int v = 0; v < FHIR_VERSIONS && type < 0; v++)
-	{
-		version = v;
-		type = fhir_type_lookup(v, type_name, strlen(type_name));
-	}
 	for (int bit = 1; bit <= SCOPE_S; bit <<= 1)
 	{
-		if (!(letters & bit) || access_possible(session, version, type, SHARED_DEFAULT, false, bit))
+		AccessReason reason;
+		ScopeLevel level;
+		char letter[6];
+
+		if (!(letters & bit) || policy_is_possible(session, type, bit, &reason, &level))
 			continue;
-		if (type < 0 || !access_possible(session, version, type, SHARED_NO, true, bit) ||
-			!table_with_patients_exists(type_name))
-			return false;
+		*cause = policy_reason_text(session, reason, level, true);
+		if (letters != bit)
+			*cause = psprintf("of \"%s\", %s", scope_permissions_text(bit, letter), *cause);
+		return false;
 	}
 	return true;
 }
@@ -349,10 +324,21 @@ smart_allows(PG_FUNCTION_ARGS)
 {
 	int letters = letters_arg(fcinfo, 1);
 	const Session *session = session_checked();
+	const char *cause;
 
 	if (PG_ARGISNULL(0))
 		PG_RETURN_BOOL(false);
-	PG_RETURN_BOOL(session_allows(session, text_to_cstring(PG_GETARG_TEXT_PP(0)), letters));
+	PG_RETURN_BOOL(session_allows(session, text_to_cstring(PG_GETARG_TEXT_PP(0)), letters, &cause));
+}
+
+/* The name as a message may show it: a type's, or that it is none. */
+static const char *
+shown_type(const char *type)
+{
+	for (int version = 0; version < FHIR_VERSIONS; version++)
+		if (fhir_type_lookup(version, type, strlen(type)) >= 0)
+			return type;
+	return strcmp(type, "*") == 0 ? "all types" : "an unknown type";
 }
 
 Datum
@@ -360,10 +346,11 @@ smart_require(PG_FUNCTION_ARGS)
 {
 	int letters = letters_arg(fcinfo, 1);
 	const Session *session = session_checked();
-	char *type = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *type = PG_ARGISNULL(0) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	const char *cause;
 	char buf[8];
 
-	if (type == NULL || !session_allows(session, type, letters))
-		policy_raise_insufficient(NULL, scope_permissions_text(letters, buf));
+	if (!session_allows(session, type, letters, &cause))
+		policy_raise_insufficient(scope_permissions_text(letters, buf), shown_type(type), cause);
 	PG_RETURN_VOID();
 }

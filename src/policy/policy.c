@@ -37,18 +37,21 @@ typedef struct PolicyState
 } PolicyState;
 
 void
-policy_raise_insufficient(const char *type, const char *letters)
+policy_raise_insufficient(const char *letters, const char *type, const char *cause)
 {
-	ereport(ERROR,
-			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			errmsg("insufficient scope"),
-			session_current() == NULL
-				? errdetail("Nobody is logged in.")
-				: (type ? errdetail("The session may not use \"%s\" on this %s.", letters, type)
-						: errdetail("The session may not use \"%s\" on this resource.", letters)),
-			errhidestmt(true),
-			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
-			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "insufficient_scope"));
+	ereport(
+		ERROR,
+		errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+		errmsg("insufficient scope"),
+		session_current() == NULL
+			? errdetail("Nobody is logged in.")
+			: (cause ? errdetail("The session may not use \"%s\" on %s: %s.", letters, type, cause)
+					 : errdetail("The session may not use \"%s\" on this resource.", letters)),
+		session_current() == NULL ? errhint("Call smart.login() first, in the same transaction.")
+								  : errhint("smart.explain() says why, scope by scope."),
+		errhidestmt(true),
+		err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+		err_generic_string(PG_DIAG_CONSTRAINT_NAME, "insufficient_scope"));
 }
 
 static void
@@ -311,6 +314,6 @@ smart_row_policy(PG_FUNCTION_ARGS)
 		access_row_reset(row);
 	}
 	if (!allowed && state->check)
-		policy_raise_insufficient(NULL, state->command == COMMAND_INSERT ? "c" : "u");
+		policy_raise_insufficient(state->command == COMMAND_INSERT ? "c" : "u", NULL, NULL);
 	PG_RETURN_BOOL(allowed);
 }

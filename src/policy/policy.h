@@ -19,8 +19,11 @@ extern FhirText policy_text_arg(FunctionCallInfo fcinfo, int arg);
 extern void policy_keys(AccessRow *row, const AccessTable *table, Datum value, bool isnull,
 						Oid type);
 
-/* Error 42501 "insufficient scope" (RFC 6750 insufficient_scope). type may be NULL. */
-extern void policy_raise_insufficient(const char *type, const char *letters)
+/*
+ * Error 42501 "insufficient scope" (RFC 6750 insufficient_scope): on a type, for the cause, a clause;
+ * both NULL: on a row.
+ */
+extern void policy_raise_insufficient(const char *letters, const char *type, const char *cause)
 	pg_attribute_noreturn();
 
 #endif /* SMART_FHIR_POLICY_H */
