@@ -189,8 +189,12 @@ DECLARE
   found pg_catalog.regprocedure;
 BEGIN
   IF name IS NOT NULL THEN
-    found := coalesce(pg_catalog.to_regprocedure(name),
-      pg_catalog.to_regprocedure(name OPERATOR(pg_catalog.||) '(jsonb)'));
+    BEGIN
+      found := pg_catalog.to_regprocedure(CASE WHEN pg_catalog.strpos(name, '(') OPERATOR(pg_catalog.>) 0 THEN name
+        ELSE name OPERATOR(pg_catalog.||) '(jsonb)' END);
+    EXCEPTION WHEN OTHERS THEN
+      found := NULL;  -- no name of a function at all: refused below
+    END;
   END IF;
   PERFORM smart_internal.oauth_configure(options, smart_internal.regprocedure_text(found));
 END

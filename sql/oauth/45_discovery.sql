@@ -16,7 +16,7 @@ BEGIN
     'introspection_endpoint', o->'introspection_endpoint',
     'revocation_endpoint', o->'revocation_endpoint',
     'jwks_uri', o->'jwks_uri',
-    'registration_endpoint', CASE WHEN o->>'registration' <> 'closed' THEN o->'registration_endpoint' END,
+    'registration_endpoint', o->'registration_endpoint',
     'management_endpoint', o->'management_endpoint',
     'scopes_supported', scopes,
     'response_types_supported', '["code"]'::jsonb,

@@ -203,7 +203,8 @@ read_scope(const Jsonb *request, AuthorizationRequest *out)
 		scope = scope_without(scope, "offline_access");
 	if (!client->may_refresh || scope_text_has(scope, "offline_access"))
 		scope = scope_without(scope, "online_access");
-	if (*scope == '\0')
+	/* OC-4: nothing usable; contexts and refresh tokens alone open nothing */
+	if (!scope_has_resource(scope, -1) && !scope_text_has(scope, "openid"))
 		return refuse(out, "invalid_scope", "nothing of scope can be granted to this client");
 	/* OC-72 */
 	if (scope_has_resource(scope, SCOPE_LEVEL_PATIENT) && !scope_text_has(scope, "launch") &&

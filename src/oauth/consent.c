@@ -101,6 +101,7 @@ smart_oauth_withdraw_grant(PG_FUNCTION_ARGS)
 	char *sub = required(fcinfo, 0, "sub");
 	char *client_id = required(fcinfo, 1, "client_id");
 	char *patient = optional(fcinfo, 2);
+	OauthClient *client = client_find(client_id);
 	ListCell *cell;
 
 	foreach(cell, grants_of(sub))
@@ -109,6 +110,8 @@ smart_oauth_withdraw_grant(PG_FUNCTION_ARGS)
 
 		if (strcmp(grant->client_id, client_id) == 0 &&
 			(patient == NULL || same(grant->patient, patient)) &&
+			/* what ended with its client is revoked already */
+			(client == NULL || grant->granted_at > client->ended_at) &&
 			!grant_id_is_ended(grant->grant_id))
 			grant_end(grant->grant_id);
 	}

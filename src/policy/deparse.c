@@ -146,8 +146,7 @@ column_names(Oid relid, AttrNumber n_columns)
 		names = lappend(names, makeString(unconstify(char *, name)));
 	}
 	for (AttrNumber i = -1; i > FirstLowInvalidHeapAttributeNumber; i--)
-		names = lappend(names,
-						makeString(pstrdup(NameStr(SystemAttributeDefinition(i)->attname))));
+		names = lappend(names, makeString(pstrdup(NameStr(SystemAttributeDefinition(i)->attname))));
 	return names;
 }
 
@@ -176,10 +175,8 @@ deparse_over_relation(Oid relid, Node *expression)
 	entry->eref = makeAlias(name, column_names(relid, n_columns));
 	statement->rtable = list_make1(entry);
 	level = fix_settings();
-	text = deparse_expression(expression,
-							  deparse_context_for_plan_tree(statement, list_make1(name)),
-							  false,
-							  false);
+	text = deparse_expression(
+		expression, deparse_context_for_plan_tree(statement, list_make1(name)), false, false);
 	AtEOXact_GUC(true, level);
 	return text;
 }

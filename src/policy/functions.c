@@ -46,8 +46,7 @@ smart_protect_error(PG_FUNCTION_ARGS)
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("an error needs an SQLSTATE and a message"));
 	ereport(ERROR,
-			errcode(
-				MAKE_SQLSTATE(texts[0][0], texts[0][1], texts[0][2], texts[0][3], texts[0][4])),
+			errcode(MAKE_SQLSTATE(texts[0][0], texts[0][1], texts[0][2], texts[0][3], texts[0][4])),
 			errmsg_internal("%s", texts[1]),
 			texts[2] != NULL ? errdetail_internal("%s", texts[2]) : 0,
 			texts[3] != NULL ? errhint("%s", texts[3]) : 0,

@@ -253,7 +253,8 @@ has_patients(const StoredPolicies *stored)
 static char *
 definition(Oid relid, const Wanted *wanted)
 {
-	char *first = wanted->first == NULL ? pstrdup("1") : deparse_over_relation(relid, wanted->first);
+	char *first =
+		wanted->first == NULL ? pstrdup("1") : deparse_over_relation(relid, wanted->first);
 	StringInfoData text;
 
 	if (first == NULL)

@@ -44,7 +44,6 @@
 #include "policy/options.h"
 #include "policy/regular.h"
 
-
 /* Arguments of smart_internal.row_is_regular(): those of smart_internal.row_policy() without the command. */
 #define REGULAR_N_ARGS (POLICY_N_ARGS - 1)
 

@@ -40,7 +40,8 @@ typedef struct StoredPolicies
 {
 	FuncExpr *call; /* of smart_select, else of another one; NULL: there is none */
 	Jsonb *options; /* of that call, when it names some that can be read; else NULL */
-	bool own[N_OWN_POLICIES]; /* is it there as smart.protect() writes it, and says what the call says? */
+	bool own
+		[N_OWN_POLICIES]; /* is it there as smart.protect() writes it, and says what the call says? */
 } StoredPolicies;
 
 extern void stored_policies(Oid relid, StoredPolicies *stored);

@@ -109,11 +109,12 @@ analyze(Relation rel, Node *raw, const char *source)
 	Node *expression;
 
 	error_context_stack = &context;
-	addNSItemToQuery(pstate,
-					 addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, false),
-					 false,
-					 true,
-					 true);
+	addNSItemToQuery(
+		pstate,
+		addRangeTableEntryForRelation(pstate, rel, AccessShareLock, NULL, false, false),
+		false,
+		true,
+		true);
 	expression = transformExpr(pstate, raw, EXPR_KIND_POLICY);
 	assign_expr_collations(pstate, expression);
 	error_context_stack = context.previous;
@@ -145,10 +146,10 @@ open_owned(Oid relid, LOCKMODE mode)
 	if (!compat_is_owner(relid))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, RelationGetRelationName(rel));
 	if (IsSystemRelation(rel))
-		ereport(ERROR,
-				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				errmsg("permission denied: \"%s\" is a system catalog",
-					   RelationGetRelationName(rel)));
+		ereport(
+			ERROR,
+			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			errmsg("permission denied: \"%s\" is a system catalog", RelationGetRelationName(rel)));
 	return rel;
 }
 
@@ -209,8 +210,8 @@ build_call(FunctionCallInfo fcinfo, Relation rel)
 	};
 	static const int expressions[] = {PUT_PATIENTS, PUT_RESOURCE, PUT_TYPE, PUT_ID, PUT_ORDER};
 	List *args = list_make1(text_literal(own_policies[OWN_SELECT].qual));
-	Node *options = text_literal(
-		JsonbToCString(NULL, &PG_GETARG_JSONB_P(PUT_OPTIONS)->root, VARSIZE(PG_GETARG_JSONB_P(PUT_OPTIONS))));
+	Node *options = text_literal(JsonbToCString(
+		NULL, &PG_GETARG_JSONB_P(PUT_OPTIONS)->root, VARSIZE(PG_GETARG_JSONB_P(PUT_OPTIONS))));
 	FuncExpr *call;
 
 	((TypeCast *) options)->typeName = SystemTypeName("jsonb");
@@ -221,13 +222,13 @@ build_call(FunctionCallInfo fcinfo, Relation rel)
 		if (!PG_ARGISNULL(expressions[i]))
 			args = lappend(args, parse(text_to_cstring(PG_GETARG_TEXT_PP(expressions[i]))));
 	}
-	call = (FuncExpr *) analyze(rel,
-								(Node *) makeFuncCall(list_make2(makeString("smart_internal"),
-																 makeString("row_policy")),
-													  args,
-													  COERCE_EXPLICIT_CALL,
-													  -1),
-								"");
+	call = (FuncExpr *) analyze(
+		rel,
+		(Node *) makeFuncCall(list_make2(makeString("smart_internal"), makeString("row_policy")),
+							  args,
+							  COERCE_EXPLICIT_CALL,
+							  -1),
+		"");
 	if (policy_as_call((Node *) call) == NULL)
 		elog(ERROR, "could not build the call of a policy");
 	return call;
@@ -269,8 +270,8 @@ insert_policy(Relation catalog, Relation rel, const OwnPolicy *own, FuncExpr *ca
 	values[Anum_pg_policy_polrelid - 1] = ObjectIdGetDatum(RelationGetRelid(rel));
 	values[Anum_pg_policy_polcmd - 1] = CharGetDatum(own->command);
 	values[Anum_pg_policy_polpermissive - 1] = BoolGetDatum(true);
-	values[Anum_pg_policy_polroles - 1] = PointerGetDatum(
-		construct_array(&everybody, 1, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
+	values[Anum_pg_policy_polroles - 1] =
+		PointerGetDatum(construct_array(&everybody, 1, OIDOID, sizeof(Oid), true, TYPALIGN_INT));
 	ObjectAddressSet(policy, PolicyRelationId, oid);
 	ObjectAddressSet(table, RelationRelationId, RelationGetRelid(rel));
 	for (size_t i = 0; i < lengthof(expressions); i++)

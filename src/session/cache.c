@@ -26,7 +26,7 @@ typedef struct CacheEntry
 {
 	unsigned char digest[SESSION_DIGEST_LENGTH]; /* hash key */
 	dlist_node node;							 /* least recently used last */
-	uint64 revocation_epoch; /* when it was last seen not to be revoked */
+	uint64 revocation_epoch;					 /* when it was last seen not to be revoked */
 	TimestampTz not_before;
 	Session *session;
 } CacheEntry;
