@@ -27,7 +27,6 @@
 
 #include "compat.h"
 #include "session/session.h"
-#include "session/verify.h"
 
 #define SESSION_SETTING "smart_fhir.session"
 
@@ -281,44 +280,6 @@ session_clear_dead_value(void)
 		return;
 	(void) set_config_option(
 		SESSION_SETTING, "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SET, true, 0, false);
-}
-
-JoseStatus
-session_status(const Session *session)
-{
-	SessionFinding finding;
-
-	/* A worker runs part of a statement that its leader let pass; that one may finish. */
-	if (IsParallelWorker())
-		return JOSE_OK;
-	(void) session_is_vouched(session, &finding);
-	return finding.status;
-}
-
-const Session *
-session_checked(void)
-{
-	if (!IsParallelWorker())
-		session_check_statement();
-	return session_current();
-}
-
-void
-session_check_statement(void)
-{
-	const Session *session = session_current();
-	SessionFinding finding;
-
-	if (session != NULL && !session_is_vouched(session, &finding))
-		session_refuse(&finding);
-}
-
-const Session *
-session_usable(void)
-{
-	const Session *session = session_current();
-
-	return session != NULL && session_status(session) == JOSE_OK ? session : NULL;
 }
 
 static const struct

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -127,4 +128,42 @@ session_is_vouched(const Session *session, SessionFinding *finding)
 	else if (is_given(session, finding) && is_revoked(session))
 		session_refused(finding, JOSE_REVOKED, NULL, NULL);
 	return finding->status == JOSE_OK;
+}
+
+JoseStatus
+session_status(const Session *session)
+{
+	SessionFinding finding;
+
+	/* A worker runs part of a statement that its leader let pass; that one may finish. */
+	if (IsParallelWorker())
+		return JOSE_OK;
+	(void) session_is_vouched(session, &finding);
+	return finding.status;
+}
+
+const Session *
+session_checked(void)
+{
+	if (!IsParallelWorker())
+		session_check_statement();
+	return session_current();
+}
+
+void
+session_check_statement(void)
+{
+	const Session *session = session_current();
+	SessionFinding finding;
+
+	if (session != NULL && !session_is_vouched(session, &finding))
+		session_refuse(&finding);
+}
+
+const Session *
+session_usable(void)
+{
+	const Session *session = session_current();
+
+	return session != NULL && session_status(session) == JOSE_OK ? session : NULL;
 }
