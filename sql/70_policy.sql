@@ -142,6 +142,7 @@ BEGIN
   RETURN NULL;
 END
 $$;
+REVOKE ALL ON FUNCTION smart_internal.refuse_truncate() FROM PUBLIC;
 COMMENT ON FUNCTION smart_internal.refuse_truncate() IS 'Trigger of protected tables: no policy covers TRUNCATE, so it is refused (42501).';
 
 CREATE FUNCTION smart_internal.followed_references(resource jsonb, path text, base_url text) RETURNS text[]

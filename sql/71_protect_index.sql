@@ -141,22 +141,25 @@ $$;
 COMMENT ON FUNCTION smart_internal.concurrent_index(regclass, text, text) IS
   'The statements that build an index of smart.protect() without blocking writers.';
 
-CREATE FUNCTION smart_internal.all_index_statements(relation regclass) RETURNS SETOF text
+CREATE FUNCTION smart_internal.all_index_statements(relation regclass, path name[]) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   WITH statement AS (
     SELECT s.*, m.n FROM ROWS FROM (smart_internal.missing_indexes(relation)) WITH ORDINALITY m (suffix, definition, n),
       LATERAL smart_internal.concurrent_index(relation, m.suffix, m.definition) WITH ORDINALITY s (text, line))
-  -- a literal with a backslash is read as it was written only so
+  -- names and literals are read as they were written only so
+  SELECT 'SET search_path = pg_catalog, pg_temp;'
+  WHERE EXISTS (SELECT FROM statement) AND 'pg_catalog' <> (array_remove(path, (SELECT n.nspname FROM pg_namespace n WHERE n.oid = pg_my_temp_schema())))[1]
+  UNION ALL
   SELECT 'SET standard_conforming_strings = on;' WHERE EXISTS (SELECT FROM statement WHERE strpos(statement.text, E'\\') > 0)
   UNION ALL
   (SELECT statement.text FROM statement ORDER BY statement.n, statement.line)
 $$;
-COMMENT ON FUNCTION smart_internal.all_index_statements(regclass) IS 'smart.index_statements().';
+COMMENT ON FUNCTION smart_internal.all_index_statements(regclass, name[]) IS 'smart.index_statements(); path: where the caller''s names are looked up.';
 
 CREATE FUNCTION smart.index_statements(relation regclass) RETURNS SETOF text
 LANGUAGE sql STABLE PARALLEL SAFE
 BEGIN ATOMIC
-  SELECT smart_internal.all_index_statements(relation);
+  SELECT smart_internal.all_index_statements(relation, pg_catalog.current_schemas(true));
 END;
 COMMENT ON FUNCTION smart.index_statements(regclass) IS
   'The statements that build the indexes that a protected table lacks, without blocking writers: run them one by one, outside a transaction (in psql: \gexec). None when nothing is missing.';

@@ -131,8 +131,7 @@ BEGIN
     IF EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgname = 'smart_refuse_truncate') THEN
       EXECUTE format('DROP TRIGGER smart_refuse_truncate ON %s', relation);
     END IF;
-    EXECUTE format('CREATE TRIGGER smart_refuse_truncate BEFORE TRUNCATE ON %s FOR EACH STATEMENT EXECUTE FUNCTION smart_internal.refuse_truncate()', relation);
-    EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_refuse_truncate', relation);
+    PERFORM smart_internal.put_truncate_trigger(relation);
   END IF;
 END
 $$;
@@ -145,6 +144,11 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
                  AND t.tgfoid = 'smart_internal.refuse_truncate()'::regprocedure)
 $$;
 COMMENT ON FUNCTION smart_internal.refuses_truncate(oid) IS 'Has the table the trigger against TRUNCATE, under all settings?';
+
+CREATE FUNCTION smart_internal.put_truncate_trigger(relation regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_put_truncate_trigger';
+COMMENT ON FUNCTION smart_internal.put_truncate_trigger(regclass) IS
+  'Makes the trigger against TRUNCATE on a table of the caller; its function is executable by nobody.';
 
 CREATE FUNCTION smart_internal.put_policies(
   relation regclass, patients text, resource text, type text, id text, options jsonb, order_by text) RETURNS void
@@ -226,7 +230,7 @@ BEGIN
   type_sql := CASE WHEN type IS NULL THEN format('%L::pg_catalog.text', resource_type)
               ELSE format('(%s)::pg_catalog.text', smart_internal.column_or_expression(relation, type)) END;
   -- the default id may be missing: then the JSON's own id counts
-  IF id IS NOT NULL AND (id <> 'id' OR smart_internal.column_or_expression(relation, id) = 'id') THEN
+  IF id IS NOT NULL AND (id <> 'id' OR EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'id' AND NOT a.attisdropped)) THEN
     id_sql := format('(%s)::pg_catalog.text', smart_internal.column_or_expression(relation, id));
   END IF;
   base_url := regexp_replace(base_url, '/$', '');

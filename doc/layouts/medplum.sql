@@ -9,14 +9,15 @@ CREATE ROLE fhir_run LOGIN NOBYPASSRLS;
 GRANT USAGE ON SCHEMA public TO fhir_run;
 REVOKE TEMPORARY ON DATABASE fhir FROM PUBLIC;
 
--- Medplum's own column and its own GIN index decide reads: the full compartment, a performer
--- counts. A write asks for the subject, too. One statement a type.
+-- Medplum's own column decides reads: the full compartment, a performer counts. It also holds the
+-- project, which is nobody's patient, and a write asks for all of a row's patients: so without it. A
+-- write asks for the subject, too. One statement a type.
 --
 -- '' is no resource, and could never be written: a delete would fail for everybody. Read as {} it
 -- has no subject: system/ scopes delete, patient/ scopes cannot.
 --
--- compartments also holds the project and its accounts: never let a project's id be a patient's.
-SELECT smart.protect(format('%I', t)::regclass, t, patients => 'compartments',
+-- Where compartments holds accounts as well, take them out in the same way, or patients cannot write.
+SELECT smart.protect(format('%I', t)::regclass, t, patients => 'array_remove(compartments, "projectId")',
          resource => $$CASE content WHEN '' THEN '{}'::jsonb ELSE smart.resource_json(content) END$$)
 FROM unnest(ARRAY['Patient', 'Observation', 'Practitioner']) t;
 -- The history has no compartments: its keys come from the text, by subject.

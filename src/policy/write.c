@@ -18,11 +18,15 @@
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_collation.h"
+#include "catalog/pg_authid.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_policy.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/policy.h"
+#include "commands/trigger.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
@@ -48,6 +52,7 @@
 PG_FUNCTION_INFO_V1(smart_expression_type);
 PG_FUNCTION_INFO_V1(smart_put_policies);
 PG_FUNCTION_INFO_V1(smart_copy_policies);
+PG_FUNCTION_INFO_V1(smart_put_truncate_trigger);
 
 static void
 raise_expression(const char *source, const char *detail)
@@ -340,7 +345,7 @@ smart_put_policies(PG_FUNCTION_ARGS)
 	ListCell *cell;
 	int level;
 
-	for (int i = 0; i < PG_NARGS() - 1; i++)
+	for (int i = 0; i < (int) PG_NARGS() - 1; i++)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
 					errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -384,5 +389,46 @@ smart_copy_policies(PG_FUNCTION_ARGS)
 	write_policies(to, map_call(call, from, to));
 	table_close(to, NoLock);
 	table_close(from, NoLock);
+	PG_RETURN_VOID();
+}
+
+/*
+ * smart_internal.put_truncate_trigger(relation regclass): the trigger against TRUNCATE. Its function
+ * is for nobody, and CREATE TRIGGER asks for that: so as whom the function belongs to.
+ */
+Datum
+smart_put_truncate_trigger(PG_FUNCTION_ARGS)
+{
+	List *function = list_make2(makeString("smart_internal"), makeString("refuse_truncate"));
+	Oid funcid = LookupFuncName(function, 0, NULL, false);
+	Relation rel = open_owned(PG_GETARG_OID(0), ShareRowExclusiveLock);
+	CreateTrigStmt *statement = makeNode(CreateTrigStmt);
+	Oid user;
+	int context;
+
+	statement->trigname = "smart_refuse_truncate";
+	statement->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
+									   pstrdup(RelationGetRelationName(rel)),
+									   -1);
+	statement->funcname = function;
+	statement->timing = TRIGGER_TYPE_BEFORE;
+	statement->events = TRIGGER_TYPE_TRUNCATE;
+	GetUserIdAndSecContext(&user, &context);
+	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID, context | SECURITY_LOCAL_USERID_CHANGE);
+	(void) CreateTriggerFiringOn(statement,
+								 NULL,
+								 RelationGetRelid(rel),
+								 InvalidOid,
+								 InvalidOid,
+								 InvalidOid,
+								 funcid,
+								 InvalidOid,
+								 NULL,
+								 false,
+								 false,
+								 TRIGGER_FIRES_ALWAYS);
+	SetUserIdAndSecContext(user, context);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
 	PG_RETURN_VOID();
 }

@@ -28,9 +28,9 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{policy_info,own_policies,partitions,others_rights,protect_hazards,ways_round,costly_policies,refuses_truncate,protection_state,
 	   patients_index,has_irregular_rows,fhir_revision}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
-	 '{protect_error,column_or_expression,expression_type,base_type,put_policies,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
+	 '{protect_error,column_or_expression,expression_type,base_type,put_policies,put_truncate_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
 	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,look_at_keys,spells_references,has_one_subject,target_patients,followed_patient,follow_again,followers,follow_all,follow_targets,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}'),
-	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{refuse_truncate,keep_followed,touch_followers}')
+	('policy functions: CREATE TRIGGER asks the table''s owner for EXECUTE', '{keep_followed,touch_followers}')
 ) AS listed (reason, names);
 
 -- No function beyond the list is executable by PUBLIC.

@@ -16,7 +16,7 @@ my $count = 'SELECT (SELECT count(*) FROM "Patient"), (SELECT count(*) FROM "Pra
 
 is($l->states, 'ok', 'every table is protected');
 is($l->admin(q{SELECT index::text FROM smart.protected_table WHERE relation = '"Observation"'::regclass}),
-	'"Observation_compartments_idx"', 'Medplum\'s own index serves');
+	'"Observation_smart_patients"', 'its patients have an index');
 $l->is_run(undef, $count, '0|0|0|0|0', 'nobody: nothing');
 $l->is_run($alice, $count, '1|1|3|1|0', 'a patient: itself, its records, one that it performed, its history; no Binary');
 $l->is_run($backend, $count, '2|1|2004|3|1', 'a backend service: everything');
@@ -58,6 +58,6 @@ $l->is_run($alice, q{INSERT INTO "HumanName" VALUES (u('b'), 'Mallory')}, 'SQLST
 $l->is_run($alice, q{INSERT INTO "HumanName" VALUES (u('a'), 'Alice A.')}, '', 'one for itself');
 
 $l->agrees($_, 'a patient' => $alice, 'a backend service' => $backend) foreach qw("Patient" "Practitioner" "Observation" "Observation_History" "Binary");
-like($l->explain_as($alice, 'SELECT * FROM "Observation"'), qr/Bitmap Index Scan on "Observation_compartments_idx"/, 'one patient: Medplum\'s index');
+like($l->explain_as($alice, 'SELECT * FROM "Observation"'), qr/Bitmap Index Scan on "Observation_smart_patients"/, 'one patient: its index');
 
 done_testing();
