@@ -9,10 +9,13 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_type.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
@@ -159,12 +162,48 @@ smart_permits(PG_FUNCTION_ARGS)
 typedef struct RowEvaluation
 {
 	Oid relid;
+	Oid run_as; /* InvalidOid: the caller */
 	AccessTable table;
 	Oid patients_type;
 	TupleTableSlot *slot;
 	ExprContext *econtext;
 	ExprState *args[POLICY_N_ARGS];
 } RowEvaluation;
+
+/*
+ * The arguments are the owner's expressions. A caller who may become the owner, a superuser above
+ * all, runs them with the owner's rights and no others, and keeps the settings that he had; for
+ * anybody else they run as the policies do in a SELECT of his.
+ */
+typedef struct CallerRights
+{
+	Oid user;
+	int context;
+	int settings; /* nesting level; 0: nothing was changed */
+} CallerRights;
+
+static void
+become_owner(const RowEvaluation *eval, CallerRights *caller)
+{
+	caller->settings = 0;
+	if (!OidIsValid(eval->run_as))
+		return;
+	GetUserIdAndSecContext(&caller->user, &caller->context);
+	SetUserIdAndSecContext(eval->run_as,
+						   caller->context | SECURITY_LOCAL_USERID_CHANGE |
+							   SECURITY_RESTRICTED_OPERATION);
+	caller->settings = NewGUCNestLevel();
+}
+
+/* An error that passes by does the same, with its (sub)transaction. */
+static void
+become_caller(const CallerRights *caller)
+{
+	if (caller->settings == 0)
+		return;
+	AtEOXact_GUC(false, caller->settings);
+	SetUserIdAndSecContext(caller->user, caller->context);
+}
 
 static RowEvaluation *
 row_evaluation(FunctionCallInfo fcinfo, Oid relid)
@@ -174,6 +213,7 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 	Relation rel;
 	FuncExpr *call;
 	Const *options;
+	CallerRights caller;
 
 	if (eval != NULL && eval->relid == relid)
 		return eval;
@@ -185,13 +225,18 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 		raise_not_protected(relid);
 	eval = palloc0(sizeof(RowEvaluation));
 	eval->relid = relid;
+	if (rel->rd_rel->relowner != GetUserId() &&
+		is_member_of_role(GetUserId(), rel->rd_rel->relowner))
+		eval->run_as = rel->rd_rel->relowner;
 	policy_options(DatumGetJsonbP(options->constvalue), &eval->table);
 	eval->patients_type = getBaseType(exprType(list_nth(call->args, POLICY_PATIENTS)));
 	eval->econtext = CreateStandaloneExprContext();
 	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 										  &TTSOpsHeapTuple);
+	become_owner(eval, &caller);
 	for (int i = POLICY_PATIENTS; i <= POLICY_ID; i++)
 		eval->args[i] = ExecInitExpr(expression_planner(copyObject(list_nth(call->args, i))), NULL);
+	become_caller(&caller);
 	relation_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = eval;
@@ -227,7 +272,12 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	AccessRow row;
 	Oid relid;
 	Datum resource;
+	Datum patients = (Datum) 0;
+	FhirText type = {NULL, 0};
+	FhirText id = {NULL, 0};
+	CallerRights caller;
 	bool isnull;
+	bool no_patients = true;
 	bool allowed = false;
 
 	if (PG_ARGISNULL(0))
@@ -252,19 +302,20 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	ExecForceStoreHeapTuple(&tuple, eval->slot, false);
 	eval->econtext->ecxt_scantuple = eval->slot;
 
+	become_owner(eval, &caller);
 	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
 	if (!isnull)
 	{
-		FhirText type = evaluated_text(eval, POLICY_TYPE);
-		FhirText id = evaluated_text(eval, POLICY_ID);
-		Datum patients = (Datum) 0;
-
+		type = evaluated_text(eval, POLICY_TYPE);
+		id = evaluated_text(eval, POLICY_ID);
 		/* keys that are computed from the resource, the decision finds there itself */
-		isnull = true;
 		if (eval->table.has_patients)
-			patients =
-				ExecEvalExprSwitchContext(eval->args[POLICY_PATIENTS], eval->econtext, &isnull);
-
+			patients = ExecEvalExprSwitchContext(
+				eval->args[POLICY_PATIENTS], eval->econtext, &no_patients);
+	}
+	become_caller(&caller);
+	if (!isnull)
+	{
 		/* a function in the table's expressions may have logged out or in: ask again */
 		session = session_generation() == generation ? session_current() : NULL;
 		access_row_init(&row);
@@ -276,7 +327,7 @@ smart_permits_row(PG_FUNCTION_ARGS)
 														  eval->table.base_url);
 		if (row.valid)
 		{
-			policy_keys(&row, &eval->table, patients, isnull, eval->patients_type);
+			policy_keys(&row, &eval->table, patients, no_patients, eval->patients_type);
 			allowed = access_permits(session, &eval->table, &row, letter);
 		}
 		access_row_reset(&row);
