@@ -20,6 +20,13 @@ CREATE FUNCTION smart.permits_row(stored record, permission text) RETURNS boolea
 COMMENT ON FUNCTION smart.permits_row(record, text) IS
   'As smart.permits() for a stored row of a protected table, whatever columns its options use: SELECT smart.permits_row(o, ''r'') FROM observation o. Errors as there, 42804 for a row of no table.';
 
+CREATE FUNCTION smart.diagnose(token text, issuer text DEFAULT NULL)
+  RETURNS TABLE (step text, ok boolean, expected text, found text)
+  LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 50 AS 'MODULE_PATHNAME', 'smart_diagnose';
+REVOKE ALL ON FUNCTION smart.diagnose(text, text) FROM PUBLIC;
+COMMENT ON FUNCTION smart.diagnose(text, text) IS
+  'For administrators: every check of smart.login() for this token, by the rules of its issuer or of the one that is named, and what the session would see, type by type (FHIR R4). ok is NULL where a check had nothing to look at. Logs nobody in; shows values of the token, so grant it to nobody who may not see them. Context functions run only once the signature was good.';
+
 CREATE FUNCTION smart.explain(resource jsonb, permission text, relation regclass DEFAULT NULL)
   RETURNS TABLE (scope text, verdict text, reason text)
   LANGUAGE c STABLE PARALLEL SAFE ROWS 10 AS 'MODULE_PATHNAME', 'smart_explain';

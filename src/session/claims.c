@@ -264,12 +264,13 @@ ignore_unread(const Issuer *issuer, Jsonb *claims, const char *claim, SessionCla
 		if (is_known)
 			continue;
 		known = lappend(known, name);
-		ignore_claim(out,
-					 name,
-					 i < 0 ? "is not read, since the issuer's claim_map looks elsewhere"
-						   : psprintf("is not read for %s; preset %s reads it, or a claim_map",
-									  claim,
-									  presets_that_read(claim, name)));
+		ignore_claim(
+			out,
+			name,
+			i < 0 ? "is not read, since the issuer's claim_map looks elsewhere"
+				  : psprintf("is not read for %s, but by preset %s, or a claim_map of your own",
+							 claim,
+							 presets_that_read(claim, name)));
 	}
 }
 

@@ -14,6 +14,7 @@
 #include "tcop/pquery.h"
 #include "utils/builtins.h"
 #include "utils/portal.h"
+#include "utils/resowner.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -134,6 +135,111 @@ session_from_token(const char *token, size_t len, const unsigned char *digest, u
 	PG_END_TRY();
 	if (finding.status != JOSE_OK)
 		session_refuse(&finding);
+	return session;
+}
+
+static void
+add_finding(List **findings, const char *step, JoseStatus status, const char *expected,
+			const char *found)
+{
+	SessionFinding *finding = palloc0(sizeof(SessionFinding));
+
+	finding->step = step;
+	finding->asked = true;
+	finding->status = status;
+	finding->expected = expected;
+	finding->found = found;
+	*findings = lappend(*findings, finding);
+}
+
+/* Its context functions run, as in a login; what one of them raises is a finding. */
+static Session *
+build_or_tell(const SessionSource *source, List **findings)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	Session *volatile session = NULL;
+	ErrorData *volatile fault = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		session = session_build(source);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		fault = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(caller);
+	CurrentResourceOwner = owner;
+	if (fault != NULL && fault->sqlerrcode != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE)
+		ReThrowError(fault);
+	if (source->issuer->patient_aliases != NULL || source->issuer->user_patients != NULL)
+		add_finding(findings,
+					"context functions",
+					fault == NULL ? JOSE_OK : JOSE_CONTEXT,
+					"no error",
+					fault == NULL
+						? "no error"
+						: psprintf("%s; the server log has its own error",
+								   fault->detail != NULL ? fault->detail : fault->message));
+	return session;
+}
+
+Session *
+session_rehearse(const char *token, size_t len, const char *issuer_name, List **findings)
+{
+	uint64 floor;
+	SessionSource source = {0};
+	SessionVerification v;
+	Session *volatile session = NULL;
+
+	if (login_running)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("a login is already running"));
+	source.issuer_epoch = issuer_epoch();
+	floor = session_raise_floor();
+	logged_out = false;
+	issuer_hold();
+	login_running = true;
+	PG_TRY();
+	{
+		*findings = session_verify_whole(token, len, issuer_name, &v);
+		/* claims of an unknown hand are shown to no function */
+		if (v.signed_by_key && v.has_read)
+		{
+			source.issuer = v.issuer;
+			source.claims = v.claims;
+			source.times = v.times;
+			source.typ = v.jws.typ;
+			source.algorithm = v.jws.algorithm;
+			source.key_thumbprint = jose_key_thumbprint(v.key);
+			session = build_or_tell(&source, findings);
+		}
+		if (session != NULL)
+			add_finding(findings,
+						"revocation",
+						revocation_meets(session) ? JOSE_REVOKED : JOSE_OK,
+						"not in smart.revocation",
+						revocation_meets(session) ? "revoked" : "not revoked");
+	}
+	PG_FINALLY();
+	{
+		login_running = false;
+		issuer_release();
+		/* whoever was logged in is again, unless a context function logged out */
+		if (!logged_out)
+			session_restore_floor(floor);
+		session_announce();
+	}
+	PG_END_TRY();
 	return session;
 }
 

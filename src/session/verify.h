@@ -109,6 +109,14 @@ extern List *session_verify_whole(const char *token, size_t len, const char *iss
  */
 extern bool session_is_vouched(const Session *session, SessionFinding *finding);
 
+/*
+ * ---- src/session/login.c ----
+ * A login as it would be, all checks asked, and nobody logged in by it: the findings, and the session
+ * that the claims give, once the signature was good (NULL: none). A context function that fails is a finding.
+ */
+extern Session *session_rehearse(const char *token, size_t len, const char *issuer_name,
+								 List **findings);
+
 /* ereport(ERROR) 28000 for a finding that is no JOSE_OK. */
 extern void session_refuse(const SessionFinding *finding) pg_attribute_noreturn();
 
