@@ -280,28 +280,34 @@ access_row_has_one_key(const AccessTable *table, AccessRow *row)
 	return table->has_patients ? !row->misspelled : members(table, row)->n <= 1;
 }
 
+/* A row that a statement shows: r, s or both, whatever is to be written besides. */
+static int
+shown_letters(const Session *session, int letters[2])
+{
+	int n = 0;
+
+	if (session->interaction != INTERACTION_SEARCH)
+		letters[n++] = SCOPE_R;
+	if (session->interaction != INTERACTION_READ)
+		letters[n++] = SCOPE_S;
+	return n;
+}
+
 int
 access_command_letters(const Session *session, AccessCommand command, int letters[2])
 {
-	int n = 1;
-
 	letters[0] = letters[1] = 0; /* none: nothing is permitted */
 	switch (command)
 	{
 		case COMMAND_SELECT:
+			return shown_letters(session, letters);
+		case COMMAND_TARGET:
 			switch ((SessionInteraction) session->interaction)
 			{
 				case INTERACTION_NONE:
-					letters[0] = SCOPE_R;
-					letters[1] = SCOPE_S;
-					n = 2;
-					break;
 				case INTERACTION_READ:
-					letters[0] = SCOPE_R;
-					break;
 				case INTERACTION_SEARCH:
-					letters[0] = SCOPE_S;
-					break;
+					return shown_letters(session, letters);
 				case INTERACTION_CREATE:
 					letters[0] = SCOPE_C;
 					break;
@@ -323,7 +329,7 @@ access_command_letters(const Session *session, AccessCommand command, int letter
 			letters[0] = SCOPE_D;
 			break;
 	}
-	return n;
+	return 1;
 }
 
 bool

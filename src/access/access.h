@@ -93,6 +93,7 @@ extern bool access_row_has_one_key(const AccessTable *table, AccessRow *row);
 typedef enum AccessCommand
 {
 	COMMAND_SELECT,
+	COMMAND_TARGET, /* what SELECT is asked of the rows that a statement itself writes */
 	COMMAND_INSERT,
 	COMMAND_UPDATE,
 	COMMAND_DELETE

@@ -93,6 +93,31 @@ policy_as_row_check(FuncExpr *call)
 	return check;
 }
 
+/* Goes into no sub-select: what stands there is not the target. */
+static bool
+ask_of_target(Node *node, void *context)
+{
+	FuncExpr *call;
+	Const *command;
+
+	if (node == NULL)
+		return false;
+	call = IsA(node, FuncExpr) ? policy_as_call(node) : NULL;
+	if (call == NULL)
+		return expression_tree_walker(node, ask_of_target, context);
+	command = list_nth(call->args, POLICY_COMMAND);
+	if (IsA(command, Const) && !command->constisnull && command->consttype == TEXTOID &&
+		strcmp(TextDatumGetCString(command->constvalue), "SELECT") == 0)
+		command->constvalue = CStringGetTextDatum(COMMAND_TARGET_NAME);
+	return false;
+}
+
+void
+policy_ask_of_target(Node *expression)
+{
+	(void) ask_of_target(expression, NULL);
+}
+
 static bool
 ask_by_row(Node *node, void *context)
 {

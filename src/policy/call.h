@@ -38,6 +38,11 @@ extern FuncExpr *policy_as_call(Node *node);
 /* A copy of a call of smart_internal.row_policy() that is not folded: of row_check(); NULL without one. */
 extern FuncExpr *policy_as_row_check(FuncExpr *call);
 /*
+ * Make SELECT, in every call of smart_internal.row_policy() in an expression, the SELECT of rows that the
+ * statement itself writes. In place.
+ */
+extern void policy_ask_of_target(Node *expression);
+/*
  * Make every call of smart_internal.row_policy() in an expression one of smart_internal.row_check(): it is asked
  * about rows that are not in the table yet. In place; were there any?
  */

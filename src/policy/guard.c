@@ -21,6 +21,7 @@
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "tcop/utility.h"
 #include "utils/memutils.h"
@@ -51,24 +52,37 @@ static ExecutorFinish_hook_type next_executor_finish_hook = NULL;
 static ProcessUtility_hook_type next_process_utility_hook = NULL;
 
 /*
- * PostgreSQL also asks the SELECT policy about new rows (RETURNING, ON CONFLICT, UPDATE with a
- * WHERE). These may be irregular whatever the table's index says, so their policies are not folded.
+ * What a statement writes is asked apart: PostgreSQL asks the SELECT policy of the rows that INSERT
+ * ... RETURNING and ON CONFLICT write or meet, and that UPDATE, DELETE and MERGE look at in
+ * their own target. New rows may be irregular whatever the table's index says, so their policies
+ * are not folded. Were there any?
  */
 static bool
-ask_new_rows_by_row(Query *query)
+ask_of_target(Query *query)
 {
 	bool found = false;
 	ListCell *cell;
 
+	if (query->resultRelation > 0)
+	{
+		RangeTblEntry *target = rt_fetch(query->resultRelation, query->rtable);
+
+		policy_ask_of_target((Node *) target->securityQuals);
+	}
 	foreach(cell, query->withCheckOptions)
-		found |= policy_ask_by_row(lfirst_node(WithCheckOption, cell)->qual);
+	{
+		WithCheckOption *option = lfirst_node(WithCheckOption, cell);
+
+		policy_ask_of_target(option->qual);
+		found |= policy_ask_by_row(option->qual);
+	}
 	/* data-modifying WITH stands at the top only */
 	foreach(cell, query->cteList)
 	{
 		Query *with = castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery);
 
 		if (with->commandType != CMD_SELECT)
-			found |= ask_new_rows_by_row(with);
+			found |= ask_of_target(with);
 	}
 	return found;
 }
@@ -154,7 +168,7 @@ guard_planner(Query *parse, const char *query_string, int cursor_options,
 	/* once for each statement that a client sends */
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
-	has_policy = ask_new_rows_by_row(parse);
+	has_policy = ask_of_target(parse);
 	/* planning destroys the query */
 	again = may_have_policies(parse) ? copyObject(parse) : NULL;
 	plan = plan_and_mark(parse,

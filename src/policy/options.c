@@ -154,6 +154,8 @@ policy_command_parse(const char *name, bool *check)
 	*check = false;
 	if (strcmp(name, "SELECT") == 0)
 		return COMMAND_SELECT;
+	if (strcmp(name, COMMAND_TARGET_NAME) == 0)
+		return COMMAND_TARGET;
 	if (strcmp(name, "INSERT CHECK") == 0)
 	{
 		*check = true;

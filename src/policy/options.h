@@ -28,6 +28,8 @@ extern bool policy_keys_are_references(Jsonb *options);
 extern bool policy_options_are_current(Jsonb *options);
 /* A text among the options, palloc'd, or NULL. */
 extern char *policy_option_text(Jsonb *options, const char *name);
+/* No policy is written with it: src/policy/guard.c puts it in the place of SELECT. */
+#define COMMAND_TARGET_NAME "SELECT TARGET"
 /* SELECT, INSERT CHECK, ...; *check: of a new row, raises instead of returning false. */
 extern AccessCommand policy_command_parse(const char *name, bool *check);
 /* A boolean among them; false when it is not there. */

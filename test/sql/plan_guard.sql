@@ -205,7 +205,13 @@ DECLARE searched CURSOR FOR SELECT id FROM guard_test.observation;
 FETCH 1 FROM searched;
 SELECT smart.set_interaction('delete');
 FETCH 1 FROM searched;
-SELECT smart.set_interaction('update');
+ROLLBACK;
+BEGIN;
+SELECT guard_test.who('system/Observation.ds', local => true);
+SELECT smart.set_interaction('search');
+DECLARE searched CURSOR FOR SELECT id FROM guard_test.observation;
+FETCH 1 FROM searched;
+SELECT smart.set_interaction('delete');
 FETCH 1 FROM searched;
 ROLLBACK;
 

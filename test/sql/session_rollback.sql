@@ -301,6 +301,9 @@ SELECT st.login('{"patient":"2","scope":"patient/Observation.rs?status=final"}')
 SELECT count(*) FROM st.observation;
 SELECT st.login('{"scope":"system/*.rs"}');
 SELECT count(*) FROM st.observation;
+SELECT st.login('{"scope":"system/*.s"}');
+SELECT smart.set_interaction('search');
+SELECT count(*) FROM st.observation;
 SELECT smart.set_interaction('create');
 SELECT count(*) FROM st.observation;
 -- Workers get the session byte by byte, whatever its length.

@@ -186,6 +186,54 @@ my @documented = map { /^\| (.*?) \|/ ? $1 : () } split /\n/, $table;
 is_deeply([ sort @documented ], [ sort keys %rows ], 'every row of the table has a test, and every test a row');
 $rows{$_}->() for grep { $rows{$_} } @documented;
 
+# --- S. Interactions as a key ----------------------------------------------------------------------
+# The letter of a write serves for the statement's own target, and for no other row that is shown.
+$node->safe_psql('postgres', q{
+CREATE TABLE parted (id text, n int, resource jsonb NOT NULL, PRIMARY KEY (id, n)) PARTITION BY RANGE (n);
+CREATE TABLE parted_0 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+INSERT INTO parted SELECT id, 1, resource FROM o;
+SET client_min_messages = warning;
+SELECT smart.protect('parted', 'Observation');
+CREATE VIEW o_view WITH (security_invoker = true) AS SELECT * FROM o;
+CREATE VIEW o_rule WITH (security_invoker = true) AS SELECT id, resource FROM o WHERE id <> '';
+CREATE RULE o_rule_delete AS ON DELETE TO o_rule DO INSTEAD DELETE FROM o WHERE id = OLD.id RETURNING OLD.id, OLD.resource;
+GRANT SELECT, INSERT, UPDATE, DELETE ON parted, o_view, o_rule TO app;
+CREATE FUNCTION seen() RETURNS bigint LANGUAGE sql STABLE AS 'SELECT count(*) FROM o'});
+for my $case ([ 'c', 'create' ], [ 'u', 'update' ], [ 'u', 'patch' ], [ 'd', 'delete' ])
+{
+  my ($letter, $name) = @$case;
+  my $one = token("system/Observation.$letter");
+  is(ask($one, undef, $all, $name, $all, $name, "SELECT count(*) FROM o_view", $name, "SELECT seen()", $name, "SELECT count(*) FROM parted"), '0 0 0 0 0', "$name: $letter alone shows nothing");
+  is(ask(token('system/Observation.' . join('', grep { /[rs$letter]/ } qw(c r u d s))), $name, $all), '4', "$name: with r and s it does");
+  is(ask(token('system/Observation.' . join('', grep { /[r$letter]/ } qw(c r u d s))), $name, $all), '0', "$name: not with r alone");
+}
+my $c = token('system/Observation.c');
+is(ask($c, 'create', "INSERT INTO o VALUES ('n1', obs('n1', 'p1')) RETURNING id, (SELECT count(*) FROM o)"), 'n1|0', 'create: a sub-select in RETURNING is no target');
+is(ask($c, 'create', "INSERT INTO o SELECT id || 'x', resource FROM o RETURNING id"), '', 'create: nor is the source of INSERT ... SELECT');
+is(ask($c, 'create', "INSERT INTO o VALUES ('o1', obs('o1', 'p1')) ON CONFLICT DO NOTHING RETURNING id"), '', 'create: ON CONFLICT DO NOTHING');
+is(ask($c, 'create', "WITH n AS (INSERT INTO o VALUES ('n2', obs('n2', 'p1')) RETURNING id) SELECT n.id, (SELECT count(*) FROM o) FROM n"), 'n2|0', 'create: in WITH, and what stands beside it');
+is(ask($c, 'create', "INSERT INTO o_view VALUES ('n3', obs('n3', 'p1')) RETURNING id"), 'n3', 'create: through a view');
+is(ask($c, 'create', "INSERT INTO parted VALUES ('n4', 2, obs('n4', 'p1')) RETURNING id"), 'n4', 'create: into a partition');
+is(ask($c, undef, "INSERT INTO o VALUES ('n5', obs('n5', 'p1')) RETURNING id"), '42501', 'no interaction: RETURNING needs r and s');
+my $u = token('system/Observation.u');
+is(ask($u, 'update', "UPDATE o SET resource = obs('o1', 'p1', 'e1', 'amended') WHERE id = 'o1' RETURNING resource ->> 'status', (SELECT count(*) FROM o)"), 'amended|0', 'update: the target, and no sub-select');
+is(ask($u, 'update', "UPDATE o SET resource = o.resource FROM o AS other WHERE other.id = o.id RETURNING other.resource"), '', 'update: the target joined with itself is asked as SELECT is');
+is(ask($u, 'update', "UPDATE o_view SET resource = resource WHERE id = 'o1' RETURNING id"), 'o1', 'update: through a view');
+is(ask($u, 'update', "UPDATE parted SET resource = resource WHERE id = 'o1' RETURNING id"), 'o1', 'update: of a partition');
+is(ask($u, 'update', "SELECT id FROM o FOR UPDATE"), '', 'update: SELECT FOR UPDATE has no target');
+is(ask($u, 'update', "MERGE INTO o USING (VALUES ('o1'), ('o2')) v (id) ON v.id = o.id WHEN MATCHED THEN UPDATE SET resource = obs(o.id, 'p1', 'e1', 'amended');\nSELECT smart.set_interaction(NULL) \\g /dev/null\nSELECT count(*) FROM o"), '0', 'update: MERGE');
+is(ask(token('system/Observation.rus'), 'update', "MERGE INTO o USING (VALUES ('o1'), ('o2')) v (id) ON v.id = o.id WHEN MATCHED THEN UPDATE SET resource = obs(o.id, 'p1', 'e1', 'amended')", 'read', "SELECT count(*) FROM o WHERE resource ->> 'status' = 'amended'"), '2', 'update: MERGE changes its target');
+is(ask(token('system/Observation.u'), 'update', "MERGE INTO o USING o AS other ON other.id = o.id WHEN MATCHED THEN UPDATE SET resource = obs(o.id, 'p2', NULL, other.resource ->> 'status')", 'update', "UPDATE o SET resource = resource RETURNING resource #>> '{subject,reference}'"),
+  'Patient/p1 Patient/p1 Patient/p2 Patient/p2', 'update: what MERGE joins is no target');
+my $d = token('system/Observation.d');
+is(ask($d, 'delete', "DELETE FROM o WHERE id = 'o1' RETURNING id"), 'o1', 'delete: the target');
+is(ask($d, 'delete', "DELETE FROM o USING o AS other WHERE o.id = 'o1' RETURNING other.id"), '', 'delete: not what USING joins');
+is(ask($d, 'delete', "WITH gone AS (DELETE FROM o WHERE id = 'o1' RETURNING id) SELECT gone.id, (SELECT count(*) FROM o) FROM gone"), 'o1|0', 'delete: in WITH, and what stands beside it');
+is(ask($d, 'delete', "DELETE FROM o_rule WHERE id = 'o1' RETURNING id"), '', 'delete: a rule reads its view as SELECT does');
+# one plan that is kept, for each by its own letters
+is(ask(token('system/Observation.rus'), 'update', "PREPARE kept AS UPDATE o SET resource = resource WHERE id IN (SELECT id FROM o) RETURNING id", 'update', 'EXECUTE kept', 'update', "SELECT smart.login('$u') \\g /dev/null\nSELECT smart.set_interaction('update') \\g /dev/null\nEXECUTE kept"),
+  'o1 o2 o3 o4', 'a kept plan: the target by u, the sub-select by r and s');
+
 # --- a long export against a short token ----------------------------------------------------------
 # doc/operations.md: chunks by key, each in a transaction of its own, with the token that is valid then.
 $node->safe_psql('postgres', "INSERT INTO o SELECT 'x' || lpad(i::text, 5, '0'), obs('x' || i, 'p1') FROM generate_series(1, 2000) i");
