@@ -120,6 +120,10 @@ WHERE l.expires_at OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()
   AND NOT EXISTS (SELECT FROM smart_internal.oauth_grant_end e WHERE e.grant_id OPERATOR(pg_catalog.=) g.grant_id)
   AND NOT EXISTS (SELECT FROM smart_internal.oauth_client_event e WHERE e.client_id OPERATOR(pg_catalog.=) g.client_id
     AND e.event OPERATOR(pg_catalog.=) ANY (ARRAY['disabled', 'ended']) AND e.at OPERATOR(pg_catalog.>=) g.granted_at)
+  -- withdrawn, or its session ended, before its transaction was committed
+  AND NOT EXISTS (SELECT FROM smart_internal.oauth_ending e WHERE e.sub OPERATOR(pg_catalog.=) g.sub AND e.ended_at OPERATOR(pg_catalog.>=) g.granted_at
+    AND CASE WHEN e.client_id IS NULL THEN g.refresh OPERATOR(pg_catalog.=) 'online' ELSE e.client_id OPERATOR(pg_catalog.=) g.client_id END
+    AND (e.patient IS NULL OR e.patient OPERATOR(pg_catalog.=) g.patient) AND (e.session IS NULL OR e.session OPERATOR(pg_catalog.=) g.session))
 GROUP BY g.sub, g.client_id, g.patient;
 REVOKE ALL ON smart.grants FROM PUBLIC;
 COMMENT ON VIEW smart.grants IS

@@ -10,12 +10,10 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "oauth/configuration.h"
 #include "oauth/consent.h"
 #include "oauth/grant.h"
 #include "oauth/store.h"
-
-/* Longer than any code can wait for a transaction to be committed: its own lifetime. */
-#define ENDING_KEPT (INT64CONST(3600) * USECS_PER_SEC)
 
 PG_FUNCTION_INFO_V1(smart_oauth_withdraw_grant);
 PG_FUNCTION_INFO_V1(smart_oauth_end_user_session);
@@ -60,11 +58,16 @@ consent_scope(const char *sub, const OauthClient *client, const char *patient,
 	return buf.data;
 }
 
-/* For approvals that are not committed yet: grant.c compares them with this. */
+/*
+ * For approvals that are not committed yet: grant.c compares them with this, as long as a grant that
+ * it meets can count as a consent.
+ */
 static void
 add_ending(const char *sub, const char *client_id, const char *patient, const char *session)
 {
+	const OauthConfiguration *c = configuration_get();
 	TimestampTz now = GetCurrentTimestamp();
+	int64 kept = Max(c->online_lifetime, SECS_PER_HOUR);
 	StoreRow *row = store_row(STORE_ENDING);
 
 	store_set_text(row, ENDING_SUB, sub);
@@ -72,7 +75,10 @@ add_ending(const char *sub, const char *client_id, const char *patient, const ch
 	store_set_text(row, ENDING_PATIENT, patient);
 	store_set_text(row, ENDING_SESSION, session);
 	store_set(row, ENDING_ENDED_AT, TimestampTzGetDatum(now));
-	store_set(row, ENDING_EXPIRES_AT, TimestampTzGetDatum(now + ENDING_KEPT));
+	/* the end of a session (no client) meets nothing with offline_access but open codes */
+	if (client_id != NULL)
+		kept = Max(kept, c->offline_lifetime);
+	store_set(row, ENDING_EXPIRES_AT, TimestampTzGetDatum(now + kept * USECS_PER_SEC));
 	store_insert(row);
 	store_clean_sometimes(STORE_ENDING);
 	store_clean_sometimes(STORE_GRANT_END);
