@@ -62,7 +62,7 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION smart_internal.oauth_configure(options jsonb, user_patients text) RETURNS void
+CREATE FUNCTION smart_internal.oauth_configure(options jsonb, user_patients regprocedure) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
@@ -140,11 +140,11 @@ BEGIN
     PERFORM smart_internal.oauth_refuse('issuer', 'It must be shorter than 512 bytes.');
   END IF;
   IF o ? 'user_patients' THEN
-    IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = to_regprocedure(user_patients)
+    IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = user_patients
         AND p.prorettype = 'text[]'::regtype AND NOT p.proretset AND p.pronargs = 1 AND p.proargtypes[0] = 'jsonb'::regtype) THEN
       PERFORM smart_internal.oauth_refuse('user_patients', 'It must name a function that takes one jsonb and returns text[].');
     END IF;
-    o := o || jsonb_build_object('user_patients', user_patients);
+    o := o || jsonb_build_object('user_patients', smart_internal.regprocedure_text(user_patients));
   END IF;
   -- endpoints below the issuer; a slash at its end is not doubled
   o := jsonb_build_object(
@@ -196,7 +196,7 @@ BEGIN
       found := NULL;  -- no name of a function at all: refused below
     END;
   END IF;
-  PERFORM smart_internal.oauth_configure(options, smart_internal.regprocedure_text(found));
+  PERFORM smart_internal.oauth_configure(options, found);
 END
 $$;
 COMMENT ON FUNCTION smart.configure_server(jsonb) IS

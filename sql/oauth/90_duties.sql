@@ -63,14 +63,14 @@ CREATE FUNCTION smart.revoke_oauth(role regrole, duty text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   other text;
-  object text;
   others text[] := '{}';
-  kept text[];
 BEGIN
   -- what another duty of the role needs too, it keeps
   FOREACH other IN ARRAY array_remove('{protocol,people,administration}'::text[], duty) LOOP
-    IF (SELECT bool_and(has_function_privilege(role, p.oid, 'EXECUTE')) FROM pg_proc p
-        WHERE p.pronamespace = 'smart'::regnamespace AND p.proname = ANY (smart_internal.oauth_duty(other))) THEN
+    -- what was granted to the role itself, not what it has as a member of another
+    IF NOT EXISTS (SELECT FROM pg_proc p
+        WHERE p.pronamespace = 'smart'::regnamespace AND p.proname = ANY (smart_internal.oauth_duty(other))
+          AND NOT EXISTS (SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = role AND a.privilege_type = 'EXECUTE')) THEN
       others := others || other;
     END IF;
   END LOOP;

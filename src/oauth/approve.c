@@ -406,6 +406,7 @@ approve(const Jsonb *request_json, const Jsonb *approval_json)
 	read_approval(approval_json, &approval);
 	if (!authorization_read(request_json, &request))
 	{
+		authorization_log(&request);
 		if (request.client == NULL)
 			return authorization_shown(request.error, request.description);
 		return refuse(&request, request.error, request.description);

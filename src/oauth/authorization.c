@@ -61,8 +61,7 @@ read_client(const Jsonb *request, AuthorizationRequest *out)
 		return refuse(out, "invalid_request", "redirect_uri is missing");
 	if (!client_redirects_to(client, redirect_uri))
 	{
-		answer_log(
-			"authorization", "invalid_request", "the redirect_uri is not registered", redirect_uri);
+		out->told = redirect_uri;
 		return refuse(out, "invalid_request", "redirect_uri is not registered for this client");
 	}
 	out->client = client;
@@ -263,6 +262,15 @@ bool
 authorization_prompts(const AuthorizationRequest *request, const char *value)
 {
 	return request->prompt != NULL && scope_text_has(request->prompt, value);
+}
+
+void
+authorization_log(const AuthorizationRequest *request)
+{
+	answer_log("authorization",
+			   request->error,
+			   request->description,
+			   request->client != NULL ? request->client->client_id : request->told);
 }
 
 Jsonb *

@@ -27,6 +27,7 @@ typedef struct AuthorizationRequest
 	/* why it is refused; error NULL: it is not */
 	const char *error;
 	const char *description;
+	const char *told; /* what of the client's was wrong, for the log; NULL: nothing to show */
 } AuthorizationRequest;
 
 /*
@@ -38,6 +39,8 @@ extern bool authorization_read(const Jsonb *request, AuthorizationRequest *out);
 /* Is this value among those of prompt? */
 extern bool authorization_prompts(const AuthorizationRequest *request, const char *value);
 
+/* The refusal in the server's log. */
+extern void authorization_log(const AuthorizationRequest *request);
 /* An error to be shown (400), never redirected. */
 extern Jsonb *authorization_shown(const char *error, const char *description);
 /* redirect_uri with the error, state and iss. */

@@ -20,6 +20,7 @@
 #include "oauth/json.h"
 #include "oauth/narrower.h"
 #include "oauth/person.h"
+#include "oauth/request.h"
 #include "oauth/scope.h"
 #include "oauth/wording.h"
 #include "scope/letters.h"
@@ -200,6 +201,7 @@ empty_object(void)
 static Jsonb *
 refused(const AuthorizationRequest *request)
 {
+	authorization_log(request);
 	if (request->client == NULL || request->client->dynamic)
 		return authorization_shown(request->error, request->description);
 	return authorization_redirect_error(302, request, request->error, request->description);
@@ -304,7 +306,7 @@ smart_oauth_authorize(PG_FUNCTION_ARGS)
 	else
 		json_add_null(&body, "prompt");
 	if (request.max_age >= 0)
-		json_add_int(&body, "max_age", request.max_age);
+		json_add_text(&body, "max_age", request_parameter(PG_GETARG_JSONB_P(0), "max_age"));
 	else
 		json_add_null(&body, "max_age");
 	json_add_texts(&body, "needs", needs);

@@ -407,9 +407,8 @@ smart_put_truncate_trigger(PG_FUNCTION_ARGS)
 	int context;
 
 	statement->trigname = "smart_refuse_truncate";
-	statement->relation = makeRangeVar(get_namespace_name(RelationGetNamespace(rel)),
-									   pstrdup(RelationGetRelationName(rel)),
-									   -1);
+	statement->relation = makeRangeVar(
+		get_namespace_name(RelationGetNamespace(rel)), pstrdup(RelationGetRelationName(rel)), -1);
 	statement->funcname = function;
 	statement->timing = TRIGGER_TYPE_BEFORE;
 	statement->events = TRIGGER_TYPE_TRUNCATE;

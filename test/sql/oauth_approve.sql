@@ -97,6 +97,26 @@ SELECT oa.brief(smart.authorize(oa.request(jsonb_build_object('launch', :'handle
 SELECT oa.parameter(smart.approve(oa.request(), '{"sub":"alice","fhirUser":"Patient/1","scope":"patient/*.rs"}'), 'code') AS code \gset
 SELECT length(:'code') AS length, expires_at - made_at AS lifetime, client_id, redirect_uri FROM smart_internal.oauth_code WHERE hash = sha256(convert_to(:'code', 'UTF8'));
 
+-- The context of the launch comes out of the token endpoint, appContext of a CDS Hooks link too (LC-1, RF-13, CF-8); introspection is
+-- offered, says "active", and asks for a bearer at least (TI-2, TI-9, TI-10, TI-12).
+SELECT smart.create_launch('public', '{"patient":"7","appContext":"{\"a\":1}","intent":"order","need_patient_banner":true,"https://ns.example/x":[1]}', NULL, 'bob') AS handle \gset
+SELECT oa.parameter(smart.approve(oa.request(jsonb_build_object('client_id', 'public', 'redirect_uri', 'https://public.example/cb', 'launch', :'handle', 'scope', 'launch patient/*.rs')), '{"sub":"bob","scope":"patient/*.rs"}'), 'code') AS code \gset
+SELECT jsonb_build_object('grant_type', 'authorization_code', 'client_id', 'public', 'redirect_uri', 'https://public.example/cb', 'code_verifier', 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk', 'code', :'code') AS exchange \gset
+-- ER-3: another client with a good code
+CALL smart.token(:'exchange'::jsonb || '{"client_id":"native"}', '{}') \gset
+SELECT :'response'::jsonb->'status' AS another_client, :'response'::jsonb->'body'->'error' AS error;
+CALL smart.token(:'exchange'::jsonb, '{}') \gset
+SELECT :'response'::jsonb->'status' AS status, (:'response'::jsonb->'body') - 'access_token' AS body;
+SELECT :'response'::jsonb->'body'->>'access_token' AS token \gset
+CALL smart.introspect(jsonb_build_object('token', :'token'), '{}') \gset
+SELECT :'response'::jsonb->'status' AS nobody;
+CALL smart.introspect(jsonb_build_object('token', :'token'), jsonb_build_object('authorization', 'Bearer ' || :'token')) \gset
+SELECT :'response'::jsonb->'status' AS status, (:'response'::jsonb->'body') - '{exp,iat,jti,grant_id}'::text[] AS body;
+-- what the token opens is withdrawn with the consent
+SELECT smart.withdraw_grant('bob', 'public');
+CALL smart.introspect(jsonb_build_object('token', :'token'), jsonb_build_object('authorization', 'Bearer ' || :'token')) \gset
+SELECT :'response'::jsonb->'status' AS withdrawn;
+
 -- Consents: a person, client and patient a row; withdrawn at once, its tokens with it (LF-12, LF-13).
 SELECT smart.disable_client('web'), smart.enable_client('web');
 SELECT count(*) AS after_disabling FROM smart.grants;

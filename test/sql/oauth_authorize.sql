@@ -36,6 +36,9 @@ FROM unnest(ARRAY['{"response_type":null}', '{"response_type":"token"}', '{"resp
 	LATERAL smart.authorize(oa.request(change)) answer;
 SELECT smart.authorize(oa.request('{"redirect_uri":"https://app.example/cb?a=1","scope":"email"}'))->'headers'->>'location' AS query_stays;
 SELECT oa.parameter(smart.authorize(oa.request(jsonb_build_object('state', repeat('s', 2049)))), 'error') AS long_state;
+-- ER-1: no quote, no backslash, no control character in any error_description
+SELECT bool_and(oa.parameter(smart.authorize(oa.request(jsonb_build_object(name, value))), 'error_description') ~ '^[\x20\x21\x23-\x5b\x5d-\x7e]+$') AS clean
+FROM unnest(ARRAY['scope', 'aud', 'prompt', 'response_type', 'launch']) name, unnest(ARRAY['patient/"\\', E'a\tb\u00e9"']) value;
 -- a client that may not ask for codes
 SELECT smart.update_client('web', '{"grant_types":["refresh_token"],"response_types":[]}') IS NOT NULL;
 SELECT oa.brief(smart.authorize(oa.request()));
@@ -57,7 +60,8 @@ SELECT oa.configure();
 -- The body: texts for people, the granular scopes of US Core for Condition and Observation.
 SELECT jsonb_pretty(smart.authorize(oa.request('{"scope":"openid launch/patient patient/Observation.rs patient/Condition.r user/Patient.s patient/NutritionOrder.rs?status=active"}'))->'body');
 
--- The needs.
+-- The needs; prompt and max_age as asked. AR-1: GET and POST are the front end's, both give this request.
+SELECT (smart.authorize(oa.request('{"prompt":"login consent","max_age":"600"}'))->'body') - '{scopes,client}'::text[] AS body;
 CREATE FUNCTION oa.needs(change jsonb, person jsonb) RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(a->'body'->>'needs', oa.brief(a)) FROM smart.authorize(oa.request(change), person) a
 $$;

@@ -11,7 +11,7 @@
 SELECT call, oa.why('SELECT ' || call) FROM unnest(ARRAY['smart.server_configuration()', 'smart.server_jwks()', 'smart.smart_configuration()',
 	'smart.authorize(''{}'')', 'smart.approve(''{}'', ''{"denied":true}'')', 'smart.register(''{}'', ''{}'')']) call;
 
--- unknown members and senseless values
+-- unknown members and senseless values; LF-17: no access token lives longer than an hour
 SELECT change, oa.why(format('SELECT oa.configure(%L)', change)) FROM unnest(ARRAY[
 	'{"issuer":null}', '{"issuer":"http://as.example"}', '{"issuer":"https://as.example/?a"}', '{"issuer":"https://as.example/#a"}', '{"issuer":7}',
 	'{"fhir_base_urls":[]}', '{"fhir_base_urls":"https://fhir.example"}', '{"fhir_base_urls":["fhir"]}', '{"fhir_base_urls":[1]}', '{"fhir_base_urls":null}',

@@ -66,7 +66,8 @@ BEGIN
 	INSERT INTO oa.seen VALUES (current_user, current_setting('search_path'));
 	RETURN ARRAY['5'];
 END $$;
-SELECT oa.configure('{"user_patients":"oa.patients_of"}');
+SET ROLE regress_oa_administration;
+SELECT smart.configure_server('{"issuer":"https://as.example/auth","fhir_base_urls":["https://fhir.example/fhir"],"user_patients":"oa.patients_of"}');
 SET ROLE regress_oa_people;
 SELECT oa.brief(smart.approve(oa.request(), '{"sub":"alice","patient":"5","scope":"patient/*.rs"}'));
 RESET ROLE;
