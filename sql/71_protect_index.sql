@@ -33,22 +33,10 @@ $$;
 COMMENT ON FUNCTION smart_internal.partitions(oid) IS
   'A table and its partitions, the upper ones first. As pg_partition_tree(), but by the catalog alone, without locks.';
 
-CREATE FUNCTION smart_internal.look_at_keys(relation regclass, keys text) RETURNS boolean
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  is_reference boolean;
-BEGIN
-  EXECUTE format('SELECT (%s)::pg_catalog.text COLLATE "C" LIKE ''Patient/%%'' FROM %s WHERE (%s) IS NOT NULL LIMIT 1', keys, relation, keys)
-  INTO is_reference;
-  RETURN is_reference;
-END
-$$;
-COMMENT ON FUNCTION smart_internal.look_at_keys(regclass, text) IS 'Is one of the keys that the caller sees spelled Patient/<id>? NULL when he sees none.';
-
 CREATE FUNCTION smart_internal.spells_references(relation regclass, keys text) RETURNS boolean
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_spells_references';
 COMMENT ON FUNCTION smart_internal.spells_references(regclass, text) IS
-  'smart_internal.look_at_keys() as the table''s owner, whom the policies of a protected table do not bind here. For the owner. Errors: 42501.';
+  'Is one of the stored keys of a table spelled Patient/<id>, whatever its policies show? NULL when there is none. For the table''s owner. Errors: 42501.';
 
 CREATE FUNCTION smart_internal.patients_form(relation regclass, keys text) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$

@@ -164,7 +164,7 @@ CREATE FUNCTION smart_internal.protect(
   relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
   type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
   fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
-  force boolean DEFAULT false, order_by text DEFAULT NULL) RETURNS text
+  force boolean DEFAULT false, order_by text DEFAULT NULL, followed boolean DEFAULT NULL) RETURNS text
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET array_nulls = on SET transform_null_equals = off AS $$
 #variable_conflict use_variable
 DECLARE
@@ -183,6 +183,8 @@ DECLARE
   one_key boolean;
   key_function text;
   order_sql text;
+  column_type regtype;
+  look_up_all boolean := false;
   wanted record;
   result text;
   done text[] := '{}';
@@ -235,8 +237,16 @@ BEGIN
   END IF;
   base_url := regexp_replace(base_url, '/$', '');
   IF follow IS NOT NULL THEN
-    IF NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'smart_patient' AND NOT a.attisdropped) THEN
+    SELECT a.atttypid INTO column_type FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'smart_patient' AND NOT a.attisdropped;
+    IF column_type IS NULL THEN
       EXECUTE format('ALTER TABLE %s ADD COLUMN smart_patient pg_catalog.text', relation);
+    ELSIF column_type <> 'text'::regtype THEN
+      PERFORM smart_internal.protect_error('42804', format('column "smart_patient" of table %s is of type %s', relation, column_type), NULL,
+        'It must be text: smart.protect() keeps the patient there. Rename or drop it.');
+    ELSE
+      -- what stands in a column that was not ours so far is nobody's word
+      look_up_all := (SELECT i.options ->> 'follow' IS DISTINCT FROM follow OR i.options ->> 'base_url' IS DISTINCT FROM base_url
+                      FROM smart_internal.policy_info(relation) i);
     END IF;
     patients := 'smart_patient';
   END IF;
@@ -273,7 +283,7 @@ BEGIN
     'patients', patients IS NOT NULL, 'revision', smart.fhir_revision(),
     'shared', coalesce(shared, smart_internal.type_is_shared(resource_type)),
     'shared_types', CASE WHEN resource_type IS NULL AND shared IS NULL THEN to_jsonb(smart_internal.shared_types()) END,
-    'follow', follow, 'key', CASE WHEN one_key THEN 'one' ELSE 'many' END,
+    'follow', follow, 'followed', followed, 'key', CASE WHEN one_key THEN 'one' ELSE 'many' END,
     'patients_form', CASE WHEN patients_regtype IN ('text'::regtype, 'varchar'::regtype) THEN smart_internal.patients_form(relation, keys_sql) END));
   PERFORM smart_internal.put_policies(relation, keys_sql, resource_sql, type_sql, id_sql, options, order_sql);
   FOR part IN SELECT t.relid FROM smart_internal.partitions(relation) t WHERE t.kind <> 'f' LOOP
@@ -281,7 +291,7 @@ BEGIN
     done := done || part::text;
   END LOOP;
 
-  PERFORM smart_internal.watch_followed(owner);
+  PERFORM smart_internal.watch_followed(relation);
   FOR wanted IN SELECT * FROM smart_internal.missing_indexes(relation) LOOP
     IF coalesce(index, true) THEN
       done := done || format('index %s', smart_internal.make_index(relation, wanted.suffix, wanted.definition));
@@ -289,11 +299,11 @@ BEGIN
       SELECT string_agg(x, E'\n') INTO result FROM smart_internal.concurrent_index(relation, wanted.suffix, wanted.definition) x;
     END IF;
   END LOOP;
-  IF follow IS NOT NULL AND coalesce(index, true) THEN
-    PERFORM smart.refresh_followed(relation);
+  IF follow IS NOT NULL AND (coalesce(index, true) OR look_up_all) THEN
+    PERFORM smart_internal.follow_rows(relation, look_up_all);
   END IF;
   RAISE NOTICE 'protected %', array_to_string(done, ', ');
-  IF follow IS NOT NULL AND NOT coalesce(index, true) THEN
+  IF follow IS NOT NULL AND NOT coalesce(index, true) AND NOT look_up_all THEN
     RAISE NOTICE 'rows that % already has belong to nobody: run smart.refresh_followed(%)', relation, quote_literal(relation::text);
   END IF;
   IF NOT coalesce(index, true) AND EXISTS (SELECT FROM smart_internal.missing_indexes(relation)) THEN
@@ -319,10 +329,10 @@ CREATE FUNCTION smart.protect(
   relation regclass, resource_type text DEFAULT NULL, resource text DEFAULT 'resource', patients text DEFAULT NULL,
   type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
   fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
-  force boolean DEFAULT false, order_by text DEFAULT NULL) RETURNS text
+  force boolean DEFAULT false, order_by text DEFAULT NULL, followed boolean DEFAULT NULL) RETURNS text
 LANGUAGE sql VOLATILE PARALLEL UNSAFE
 RETURN smart_internal.protect(relation, resource_type, resource, patients, type, id, shared, compartment, fhir_version, base_url, follow,
-  index, force, order_by);
+  index, force, order_by, followed);
 COMMENT ON FUNCTION smart.protect IS
   'Puts a table of FHIR resources under row-level security: four ordinary policies, FORCE ROW LEVEL SECURITY, an index on the rows'' patients, a trigger against TRUNCATE; partitions too. Idempotent; the caller must own the table. Returns NULL, or with index => false the CREATE INDEX CONCURRENTLY statements to run. Errors: 22023 parameter, 42501 owner, 42809 no table, 55000 while other roles or policies would go round it (force => true overrides). doc/reference.md describes the parameters.';
 
@@ -347,6 +357,7 @@ BEGIN
       'Detach it first, or unprotect the partitioned table.');
   END IF;
   follows := (SELECT i.options ? 'follow' FROM smart_internal.policy_info(relation) i);
+  PERFORM smart_internal.drop_follow_triggers(relation);
   -- upper tables first: the event trigger gives a partition what its table still has
   FOR part IN SELECT t.relid FROM smart_internal.partitions(relation) t WHERE t.kind <> 'f' LOOP
     FOR object IN
@@ -379,7 +390,6 @@ BEGIN
   IF follows AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'smart_patient' AND NOT a.attisdropped) THEN
     EXECUTE format('ALTER TABLE %s DROP COLUMN smart_patient', relation);
   END IF;
-  PERFORM smart_internal.watch_followed(owner);
   RAISE NOTICE 'table % is no longer protected', relation;
 END
 $$;

@@ -1,191 +1,175 @@
-/* Records about records (smart.protect(follow => ...)): what the triggers of src/policy/follow.c look up and write. */
-
-CREATE FUNCTION smart_internal.target_patients(relation regclass, type text, id text) RETURNS text[]
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  info record;
-  result text[];
-BEGIN
-  SELECT * INTO info FROM smart_internal.policy_info(relation);
-  IF info.options IS NULL THEN
-    RETURN NULL;
-  END IF;
-  -- FOR SHARE: whoever makes the row another patient's waits, and then finds what follows it
-  EXECUTE format('SELECT array_agg(DISTINCT regexp_replace(k.key, ''^Patient/'', '''')) FROM
-      (SELECT %s AS keys FROM %s WHERE %s AND (%s) = $2 FOR SHARE) t LEFT JOIN LATERAL unnest(coalesce(t.keys, ''{NULL}'')) k(key) ON true',
-    CASE WHEN smart_internal.expression_type(relation, info.patients)::text LIKE '%[]' THEN format('(%s)::pg_catalog.text[]', info.patients)
-         ELSE format('ARRAY[(%s)::pg_catalog.text]', info.patients) END,
-    relation,
-    CASE WHEN info.id LIKE 'NULL::%' THEN format('(%s) ->> ''id'' = $1', info.resource)
-         ELSE format('(%s) = $1 AND coalesce((%s) ->> ''id'', $1) = $1', info.id, info.resource) END,
-    info.type)
-  INTO result USING id, type;
-  RETURN result;
-END
-$$;
-COMMENT ON FUNCTION smart_internal.target_patients(regclass, text, text) IS
-  'The patients of the rows of a protected table with this type and id, as far as the caller may see them; NULL among them for a row without. NULL when there is no such row.';
-
-CREATE FUNCTION smart_internal.followed_patient(named text[], targets text[], follower regclass DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  reference text;
-  patients text[];
-  found text[];
-  result text;
-  relation regclass;
-BEGIN
-  -- the trigger knows tables by name, and one may have another name now
-  FOR i IN 1 .. coalesce(array_length(targets, 1), 0) / 2 LOOP
-    IF to_regclass(targets[2 * i]) IS NULL AND follower IS NOT NULL THEN
-      targets := smart_internal.follow_targets(follower);
-      EXIT;
-    END IF;
-  END LOOP;
-  FOREACH reference IN ARRAY named LOOP
-    patients := '{}';
-    IF reference LIKE 'Patient/%' THEN
-      patients := ARRAY[substr(reference, 9)];
-    ELSE
-      -- targets: pairs of a type, or *, and the table that holds it
-      FOR i IN 1 .. coalesce(array_length(targets, 1), 0) / 2 LOOP
-        relation := to_regclass(targets[2 * i]);
-        IF targets[2 * i - 1] IN (split_part(reference, '/', 1), '*') AND relation IS NOT NULL THEN
-          found := smart_internal.target_patients(relation, split_part(reference, '/', 1), split_part(reference, '/', 2));
-          patients := patients || found;
-        END IF;
-      END LOOP;
-    END IF;
-    SELECT array_agg(DISTINCT p) INTO patients FROM unnest(patients) p;
-    -- no patient, or several; * and URLs of other servers are no ids
-    IF coalesce(array_length(patients, 1), 0) <> 1 OR patients[1] IS NULL OR patients[1] !~ '^[A-Za-z0-9.-]{1,64}$'
-       OR patients[1] <> result THEN
-      RETURN NULL;
-    END IF;
-    result := patients[1];
-  END LOOP;
-  RETURN result;
-END
-$$;
-COMMENT ON FUNCTION smart_internal.followed_patient(text[], text[], regclass) IS
-  'The one patient that all the named records (Type/id) belong to, as far as the caller may see them; else NULL. targets: pairs of a resource type, or *, and a protected table.';
-
-CREATE FUNCTION smart_internal.followers(relation regclass) RETURNS text[]
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_agg(f.oid::regclass::text ORDER BY f.oid::regclass::text)
-  FROM pg_class c, smart_internal.policy_info(c.oid::regclass) i, pg_policy fp JOIN pg_class f ON f.oid = fp.polrelid, smart_internal.policy_info(f.oid::regclass) fi
-  WHERE c.oid = relation AND fp.polname = 'smart_select' AND smart_internal.own_policies(fp.polrelid) IS NOT NULL AND f.relowner = c.relowner AND NOT f.relispartition
-    AND fi.options ? 'follow' AND fi.options ->> 'fhir_version' = i.options ->> 'fhir_version'
-    AND fi.options ->> 'base_url' IS NOT DISTINCT FROM i.options ->> 'base_url'
-$$;
-COMMENT ON FUNCTION smart_internal.followers(regclass) IS 'The tables whose records follow those of a protected table; NULL when there are none.';
-
-CREATE FUNCTION smart_internal.follow_again(named text[], followers text[], relation regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-#variable_conflict use_variable
-DECLARE
-  follower text;
-BEGIN
-  -- the trigger knows tables by name, and one may have another name now, or be gone
-  FOREACH follower IN ARRAY followers LOOP
-    IF to_regclass(follower) IS NULL OR smart_internal.followed_expression(to_regclass(follower)) IS NULL THEN
-      followers := coalesce(smart_internal.followers(relation), '{}');
-      EXIT;
-    END IF;
-  END LOOP;
-  FOREACH follower IN ARRAY followers LOOP
-    -- its trigger sets the column
-    EXECUTE format('UPDATE %s SET smart_patient = smart_patient WHERE %s && $1', follower, smart_internal.followed_expression(follower::regclass))
-    USING named;
-  END LOOP;
-END
-$$;
-COMMENT ON FUNCTION smart_internal.follow_again(text[], text[], regclass) IS
-  'Has the patient of the rows that name one of these records of a table set anew, as far as the caller may update them.';
-
-CREATE FUNCTION smart_internal.follow_targets(relation regclass) RETURNS text[]
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(array_agg(x ORDER BY t.name, n), '{}')
-  FROM pg_class f, smart_internal.policy_info(f.oid::regclass) fi,
-    LATERAL (
-      SELECT c.oid::regclass::text AS name, coalesce(i.resource_type, '*') AS type
-      FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, smart_internal.policy_info(c.oid::regclass) i
-      WHERE p.polname = 'smart_select' AND smart_internal.own_policies(p.polrelid) IS NOT NULL AND c.relowner = f.relowner AND NOT c.relispartition
-        AND i.options ->> 'fhir_version' = fi.options ->> 'fhir_version'
-        AND i.options ->> 'base_url' IS NOT DISTINCT FROM fi.options ->> 'base_url') t,
-    unnest(ARRAY[t.type, t.name]) WITH ORDINALITY u(x, n)
-  WHERE f.oid = relation
-$$;
-COMMENT ON FUNCTION smart_internal.follow_targets(regclass) IS
-  'Where the records that a table follows can be: pairs of a resource type, or *, and a protected table of the same owner, FHIR version and base_url.';
-
-CREATE FUNCTION smart_internal.follow_all(relation regclass) RETURNS bigint
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  changed bigint;
-BEGIN
-  IF smart_internal.followed_expression(relation) IS NULL THEN
-    PERFORM smart_internal.protect_error('55000', format('table %s follows nothing', relation), NULL, 'Protect it with follow => the element that names the other records.');
-  END IF;
-  EXECUTE format('UPDATE %s SET smart_patient = smart_patient WHERE smart_patient IS DISTINCT FROM smart_internal.followed_patient(%s, $1)',
-    relation, smart_internal.followed_expression(relation)) USING smart_internal.follow_targets(relation);
-  GET DIAGNOSTICS changed = ROW_COUNT;
-  RETURN changed;
-END
-$$;
-COMMENT ON FUNCTION smart_internal.follow_all(regclass) IS 'smart.refresh_followed() as far as the caller sees the rows.';
+/* Records about records (smart.protect(follow => ...)): which table follows which, and the triggers of src/policy/follow.c. */
 
 CREATE FUNCTION smart_internal.keep_followed() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_keep_followed';
+REVOKE ALL ON FUNCTION smart_internal.keep_followed() FROM PUBLIC;
 COMMENT ON FUNCTION smart_internal.keep_followed() IS
-  'Trigger of tables protected with follow: sets smart_patient to the one patient that all the named records belong to, looked up as the table''s owner.';
+  'Triggers smart_follow and smart_follow_check of tables protected with follow: before a row is written, the one patient that all the named records belong to; afterwards, whether that still holds.';
 
 CREATE FUNCTION smart_internal.touch_followers() RETURNS trigger
   LANGUAGE c VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_touch_followers';
+REVOKE ALL ON FUNCTION smart_internal.touch_followers() FROM PUBLIC;
 COMMENT ON FUNCTION smart_internal.touch_followers() IS
-  'Trigger of protected tables whose records others follow: when one comes, goes or becomes another patient''s, the patient of what names it is set anew.';
+  'Constraint triggers smart_followed of protected tables, each FROM a table that follows: when a record becomes another patient''s, what names it becomes nobody''s. Argument: the type of the records, or *.';
 
-CREATE FUNCTION smart.refresh_followed(relation regclass) RETURNS bigint
-  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_refresh_followed';
-COMMENT ON FUNCTION smart.refresh_followed(regclass) IS
-  'Sets smart_patient of a table protected with follow where it is not what the named records say; the number of rows that it was wrong in. For the table''s owner. Errors: 42501, 55000 when the table follows nothing.';
+CREATE FUNCTION smart_internal.keep_followed_by(follower regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_keep_followed_by';
+COMMENT ON FUNCTION smart_internal.keep_followed_by(regclass) IS
+  'Makes the triggers of a table that follows. For its owner. Errors: 42501, 42809.';
 
-CREATE FUNCTION smart_internal.watch_followed(owner oid) RETURNS void
+CREATE FUNCTION smart_internal.link_follower(followed regclass, follower regclass, type text) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_link_follower';
+COMMENT ON FUNCTION smart_internal.link_follower(regclass, regclass, text) IS
+  'Has one table follow another: makes the constraint trigger on the followed one. type: of its records, or *. For the owner of both. Errors: 42501, 42809.';
+
+CREATE FUNCTION smart_internal.follow_links(relation regclass, OUT trigger name, OUT followed regclass, OUT follower regclass, OUT type text) RETURNS SETOF record
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT t.tgname, t.tgrelid::regclass, t.tgconstrrelid::regclass, rtrim(encode(t.tgargs, 'escape'), '\000')
+  FROM pg_trigger t
+  WHERE t.tgfoid = 'smart_internal.touch_followers()'::regprocedure AND t.tgparentid = 0
+    AND (t.tgrelid = relation
+         -- by the index over what depends on it
+         OR t.oid IN (SELECT d.objid FROM pg_depend d WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = relation AND d.classid = 'pg_trigger'::regclass)
+            AND t.tgconstrrelid = relation)
+$$;
+COMMENT ON FUNCTION smart_internal.follow_links(regclass) IS 'The links of a table: to those that follow it, and to those that it follows.';
+
+CREATE FUNCTION smart_internal.has_unique_id(relation regclass) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM pg_index x JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
+                 WHERE x.indrelid = relation AND x.indisunique AND x.indisvalid AND x.indnkeyatts = 1 AND x.indpred IS NULL
+                   AND (SELECT i.id FROM smart_internal.policy_info(relation) i) IN
+                       (quote_ident(a.attname), format('(%I)::text', a.attname)))
+$$;
+COMMENT ON FUNCTION smart_internal.has_unique_id(regclass) IS
+  'Has a protected table one row an id at most, as an index on its id column says? A table of versions (history) has not.';
+
+CREATE FUNCTION smart_internal.link_tables(followed regclass, follower regclass) RETURNS regclass
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
-  part record;
-  arguments text;
+  it record;
+  its record;
+  link record;
+  type text;
+  wanted boolean;
+  linked name;
 BEGIN
-  FOR part IN
-    SELECT c.oid::regclass AS relation, i.options, i.options ? 'follow' AS follows,
-           EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_follow') AS keeps,
-           EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgname = 'smart_followed') AS touches,
-           smart_internal.followers(c.oid::regclass) AS followers
-    FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid, smart_internal.policy_info(c.oid::regclass) i
-    WHERE p.polname = 'smart_select' AND smart_internal.own_policies(p.polrelid) IS NOT NULL AND c.relowner = owner AND NOT c.relispartition
-    ORDER BY 1
+  SELECT * INTO it FROM smart_internal.policy_info(followed);
+  SELECT * INTO its FROM smart_internal.policy_info(follower);
+  type := coalesce(it.resource_type, '*');
+  wanted := it.options IS NOT NULL AND its.options ? 'follow' AND it.options ->> 'fhir_version' = its.options ->> 'fhir_version'
+    AND it.options ->> 'base_url' IS NOT DISTINCT FROM its.options ->> 'base_url'
+    AND coalesce((it.options ->> 'followed')::boolean, true)
+    AND (SELECT c.relowner FROM pg_class c WHERE c.oid = followed) = (SELECT c.relowner FROM pg_class c WHERE c.oid = follower);
+  FOR link IN SELECT * FROM smart_internal.follow_links(followed) l WHERE l.followed = followed AND l.follower = follower LOOP
+    IF wanted AND link.type = type AND linked IS NULL THEN
+      linked := link.trigger;
+    ELSE
+      EXECUTE format('DROP TRIGGER %I ON %s', link.trigger, followed);
+    END IF;
+  END LOOP;
+  IF NOT coalesce(wanted, false) THEN
+    RETURN NULL;
+  END IF;
+  -- of several tables of a type, the first; the others when they were told so
+  IF it.options -> 'followed' IS NULL THEN
+    FOR link IN SELECT * FROM smart_internal.follow_links(follower) l WHERE l.follower = follower AND l.type = type AND l.followed <> followed LOOP
+      IF (SELECT i.options -> 'followed' IS NULL FROM smart_internal.policy_info(link.followed) i) THEN
+        IF linked IS NOT NULL THEN
+          EXECUTE format('DROP TRIGGER %I ON %s', linked, followed);
+        END IF;
+        RETURN link.followed;
+      END IF;
+    END LOOP;
+  END IF;
+  IF linked IS NULL THEN
+    PERFORM smart_internal.link_follower(followed, follower, type);
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION smart_internal.link_tables(regclass, regclass) IS
+  'Makes, keeps or takes away the link between two protected tables, by what their policies say now. The table that is followed instead, when there is no link for that reason.';
+
+CREATE FUNCTION smart_internal.watch_followed(relation regclass) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  other regclass;
+  instead regclass;
+  owner oid;
+  follows boolean;
+  passed_over text[] := '{}';
+BEGIN
+  SELECT c.relowner INTO owner FROM pg_class c WHERE c.oid = relation;
+  follows := coalesce((SELECT i.options ? 'follow' FROM smart_internal.policy_info(relation) i), false);
+  IF NOT follows THEN
+    PERFORM smart_internal.drop_follow_triggers(relation, true);
+  ELSIF (SELECT count(*) FROM pg_trigger t WHERE t.tgrelid = relation AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure AND t.tgenabled = 'A') <> 2 THEN
+    PERFORM smart_internal.drop_follow_triggers(relation, true);
+    PERFORM smart_internal.keep_followed_by(relation);
+  END IF;
+  IF follows THEN
+    -- tables that are followed stay so; else one of records comes before one of their versions, and the older one first
+    FOR other IN
+      SELECT c.oid FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
+      WHERE p.polname = 'smart_select' AND c.relowner = owner AND NOT c.relispartition
+      ORDER BY EXISTS (SELECT FROM smart_internal.follow_links(relation) l WHERE l.followed = c.oid) DESC,
+               smart_internal.has_unique_id(c.oid) DESC, c.oid
+    LOOP
+      instead := smart_internal.link_tables(other, relation);
+      IF instead IS NOT NULL THEN
+        passed_over := passed_over || format('%s (%s instead)', other, instead);
+      END IF;
+    END LOOP;
+  END IF;
+  FOR other IN
+    SELECT DISTINCT t.tgrelid FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+    WHERE t.tgfoid = 'smart_internal.keep_followed()'::regprocedure AND c.relowner = owner AND NOT c.relispartition AND t.tgrelid <> relation
   LOOP
-    IF part.keeps THEN
-      EXECUTE format('DROP TRIGGER smart_follow ON %s', part.relation);
+    instead := smart_internal.link_tables(relation, other);
+    IF instead IS NOT NULL THEN
+      passed_over := ARRAY[format('%s (%s instead)', relation, instead)];
     END IF;
-    IF part.follows THEN
-      SELECT string_agg(quote_literal(x), ', ') INTO arguments FROM unnest(smart_internal.follow_targets(part.relation)) x;
-      EXECUTE format('CREATE TRIGGER smart_follow BEFORE INSERT OR UPDATE ON %s FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed(%s)',
-        part.relation, arguments);
-      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_follow', part.relation);
-    END IF;
-    IF part.touches THEN
-      EXECUTE format('DROP TRIGGER smart_followed ON %s', part.relation);
-    END IF;
-    IF part.followers IS NOT NULL THEN
-      SELECT string_agg(quote_literal(x), ', ') INTO arguments FROM unnest(part.followers) x;
-      EXECUTE format('CREATE TRIGGER smart_followed AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION smart_internal.touch_followers(%s)',
-        part.relation, arguments);
-      EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER smart_followed', part.relation);
-    END IF;
+  END LOOP;
+  IF cardinality(passed_over) > 0 THEN
+    RAISE NOTICE 'not followed: %', array_to_string(passed_over, ', ')
+      USING HINT = 'To have a second table of the same type asked as well, pass followed => true when you protect it; false to have it never asked.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION smart_internal.watch_followed(regclass) IS
+  'Gives a protected table the triggers that follow and are followed, by what the policies of its owner''s tables say now.';
+
+CREATE FUNCTION smart_internal.drop_follow_triggers(relation regclass, of_follower boolean DEFAULT false) RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+#variable_conflict use_variable
+DECLARE
+  it record;
+BEGIN
+  FOR it IN
+    SELECT t.tgname AS trigger, t.tgrelid::regclass AS relation FROM pg_trigger t
+    WHERE t.tgrelid = relation AND t.tgparentid = 0 AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure
+    UNION ALL
+    SELECT l.trigger, l.followed FROM smart_internal.follow_links(relation) l WHERE l.follower = relation OR NOT of_follower
+  LOOP
+    EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', it.trigger, it.relation);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION smart_internal.watch_followed(oid) IS
-  'Gives the protected tables of an owner the triggers that follow and are followed, by what their policies say now.';
+COMMENT ON FUNCTION smart_internal.drop_follow_triggers(regclass, boolean) IS
+  'Takes a table''s triggers and links away: all, or only those that it has because it follows.';
+
+CREATE FUNCTION smart_internal.follow_rows(relation regclass, everything boolean) RETURNS bigint
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS 'MODULE_PATHNAME', 'smart_follow_rows';
+COMMENT ON FUNCTION smart_internal.follow_rows(regclass, boolean) IS
+  'Looks the named records of nobody''s rows, or of all, up again; how many rows got another patient. For the table''s owner. Errors: 42501, 42809, 55000 when the table follows nothing.';
+
+CREATE FUNCTION smart.refresh_followed(relation regclass) RETURNS bigint
+LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE
+BEGIN ATOMIC
+  SELECT smart_internal.follow_rows(relation, false);
+END;
+COMMENT ON FUNCTION smart.refresh_followed(regclass) IS
+  'Looks up again whose the rows of a table protected with follow are that belong to nobody (their records were moved to another patient, or came later); the number of rows that have a patient now. Rows that have one keep it. For the table''s owner. Errors: 42501, 42809 no table, 55000 when the table follows nothing.';

@@ -46,11 +46,12 @@
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_proc.h"
-#define compat_proc_aclcheck(oid)                                                                  \
-	object_aclcheck(ProcedureRelationId, (oid), GetUserId(), ACL_EXECUTE)
+#define compat_proc_aclcheck_of(oid, role)                                                         \
+	object_aclcheck(ProcedureRelationId, (oid), (role), ACL_EXECUTE)
 #else
-#define compat_proc_aclcheck(oid) pg_proc_aclcheck((oid), GetUserId(), ACL_EXECUTE)
+#define compat_proc_aclcheck_of(oid, role) pg_proc_aclcheck((oid), (role), ACL_EXECUTE)
 #endif
+#define compat_proc_aclcheck(oid) compat_proc_aclcheck_of((oid), GetUserId())
 static inline void
 compat_check_execute(Oid function)
 {
@@ -159,6 +160,69 @@ compat_push_jsonb_value(JsonbInState *state, JsonbIteratorToken token, JsonbValu
 }
 #define pushJsonbValue(state, token, value) compat_push_jsonb_value(state, token, value)
 #endif
+
+/* 18: bitmap scans take a place for instrumentation; bitmaps are gone through otherwise */
+#include "access/genam.h"
+#include "nodes/tidbitmap.h"
+#if PG_VERSION_NUM >= 180000
+#define compat_index_beginscan_bitmap(index, snapshot, nkeys)                                      \
+	index_beginscan_bitmap((index), (snapshot), NULL, (nkeys))
+#define COMPAT_TBM_MAX_OFFSETS TBM_MAX_TUPLES_PER_PAGE
+#else
+#include "access/htup_details.h"
+#define compat_index_beginscan_bitmap(index, snapshot, nkeys)                                      \
+	index_beginscan_bitmap((index), (snapshot), (nkeys))
+#define COMPAT_TBM_MAX_OFFSETS MaxHeapTuplesPerPage
+#endif
+typedef struct CompatTBMIterator
+{
+#if PG_VERSION_NUM >= 180000
+	TBMPrivateIterator *iterator;
+#else
+	TBMIterator *iterator;
+#endif
+} CompatTBMIterator;
+static inline void
+compat_tbm_begin(CompatTBMIterator *at, TIDBitmap *bitmap)
+{
+#if PG_VERSION_NUM >= 180000
+	at->iterator = tbm_begin_private_iterate(bitmap);
+#else
+	at->iterator = tbm_begin_iterate(bitmap);
+#endif
+}
+/* The next page; *n -1: any of its rows. */
+static inline bool
+compat_tbm_next(CompatTBMIterator *at, BlockNumber *block, OffsetNumber *offsets, int *n)
+{
+#if PG_VERSION_NUM >= 180000
+	TBMIterateResult result;
+
+	if (!tbm_private_iterate(at->iterator, &result))
+		return false;
+	*block = result.blockno;
+	*n = result.lossy ? -1 : tbm_extract_page_tuple(&result, offsets, COMPAT_TBM_MAX_OFFSETS);
+#else
+	TBMIterateResult *result = tbm_iterate(at->iterator);
+
+	if (result == NULL)
+		return false;
+	*block = result->blockno;
+	*n = result->ntuples;
+	if (*n > 0)
+		memcpy(offsets, result->offsets, sizeof(OffsetNumber) * *n);
+#endif
+	return true;
+}
+static inline void
+compat_tbm_end(CompatTBMIterator *at)
+{
+#if PG_VERSION_NUM >= 180000
+	tbm_end_private_iterate(at->iterator);
+#else
+	tbm_end_iterate(at->iterator);
+#endif
+}
 
 /* A hint to the processor; any address will do. */
 #ifdef __GNUC__

@@ -9,6 +9,7 @@
 
 #include "access/access.h"
 #include "compat.h"
+#include "policy/follow_links.h"
 #include "policy/guard.h"
 #include "session/issuer.h"
 #include "session/log_mask.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	access_init();
 	policy_forms_init();
 	guard_init();
+	follow_links_init();
 	log_mask_init();
 	seal_init();
 	MarkGUCPrefixReserved("smart_fhir");

@@ -50,6 +50,7 @@ typedef struct Wanted
 	Node *first;	 /* NULL: any key */
 	Node *second;	 /* NULL: any, or none */
 	Node *predicate; /* NULL: none */
+	const char *storage; /* how it is stored, as SQL; or NULL */
 } Wanted;
 
 static bool
@@ -124,6 +125,8 @@ want_followed(const StoredPolicies *stored, const char *path, Wanted *wanted)
 	memset(wanted, 0, sizeof(*wanted));
 	wanted->method = GIN_AM_OID;
 	wanted->first = own_function(stored->call, "followed_references", TEXTARRAYOID, args);
+	/* a list of pending entries would be gone through for each named record that moves */
+	wanted->storage = " WITH (fastupdate = off)";
 }
 
 /* A stored tree of a row of pg_index, or NULL. */
@@ -271,6 +274,8 @@ definition(Oid relid, const Wanted *wanted)
 		appendStringInfo(&text, ", (%s)", second);
 	}
 	appendStringInfoChar(&text, ')');
+	if (wanted->storage != NULL)
+		appendStringInfoString(&text, wanted->storage);
 	if (wanted->predicate != NULL)
 	{
 		char *predicate = deparse_over_relation(relid, wanted->predicate);

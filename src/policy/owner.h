@@ -1,9 +1,6 @@
 /*
  * src/policy/owner.h
- *		SQL as a table's owner, past its FORCE ROW LEVEL SECURITY.
- *
- * For what the extension has to know of all rows of a table: only our own statements run so, and
- * the expressions and triggers that the owner wrote. PostgreSQL's foreign keys do the same.
+ *		The rights of a table's owner, for what the extension has to know of all its rows.
  */
 #ifndef SMART_FHIR_OWNER_H
 #define SMART_FHIR_OWNER_H
@@ -17,8 +14,9 @@ typedef struct AsOwner
 } AsOwner;
 
 /*
- * From here on SPI is connected, and runs as the owner, until leave_owner() or the end of the
- * (sub)transaction when an error comes between.
+ * From here on the owner is the current user, until leave_owner() or the end of the
+ * (sub)transaction when an error comes between. His policies count for him as ever: nothing is
+ * planned meanwhile that would go past them. For expressions that he wrote, as in CREATE INDEX.
  */
 extern AsOwner become_owner(Oid owner);
 extern void leave_owner(AsOwner before);

@@ -90,7 +90,8 @@ UPDATE follow_test.provenance SET smart_patient = 'p2' WHERE id = 'new';
 SELECT id, smart_patient FROM follow_test.provenance WHERE id IN ('new', 'of_p2') ORDER BY id;
 DELETE FROM follow_test.provenance WHERE id IN ('new', 'of_p2') RETURNING id;
 
--- A target that comes later, moves to another patient, or goes: in the same statement, also when its writer may not see what follows it.
+-- A target that comes later gives nobody anything, one that goes takes nothing. One that moves to another patient sends what names it to nobody
+-- in the same statement, also when its writer may not see what follows it.
 SELECT public.follow_who('system/Observation.cruds');
 INSERT INTO follow_test.observation VALUES ('o99', follow_test.observation('o99', 'p1'));
 SELECT public.follow_who('patient/Provenance.rs', 'p1');
@@ -107,18 +108,20 @@ UPDATE follow_test.observation SET id = 'o11', resource = follow_test.observatio
 SELECT id, smart_patient FROM follow_test.provenance WHERE id IN ('one', 'both_of_p1') ORDER BY id;
 UPDATE follow_test.observation SET id = 'o1', resource = follow_test.observation('o1', 'p1') WHERE id = 'o11';
 SELECT id, smart_patient FROM follow_test.provenance WHERE id IN ('one', 'both_of_p1') ORDER BY id;
--- two writers at once: whoever names a target holds it until the end of the transaction
+SELECT smart.refresh_followed('follow_test.provenance') > 0 AS found_again;
+-- nobody's rows are locked
 BEGIN;
 INSERT INTO follow_test.provenance VALUES ('locking', follow_test.provenance('locking', 'Observation/o1'));
 SELECT count(*) > 0 AS locked FROM follow_test.observation o WHERE id = 'o1' AND xmax <> 0;
 ROLLBACK;
 
--- names of tables may change: the triggers look again
+-- names of tables may change: the triggers know them by OID
 ALTER TABLE follow_test.provenance RENAME TO provenance_renamed;
 ALTER TABLE follow_test.observation RENAME TO observation_renamed;
 UPDATE follow_test.observation_renamed SET resource = follow_test.observation('o1', 'p2') WHERE id = 'o1';
 SELECT id, smart_patient FROM follow_test.provenance_renamed WHERE id = 'one';
 UPDATE follow_test.observation_renamed SET resource = follow_test.observation('o1', 'p1') WHERE id = 'o1';
+SELECT smart.refresh_followed('follow_test.provenance_renamed') > 0 AS found_again;
 INSERT INTO follow_test.provenance_renamed VALUES ('after_renaming', follow_test.provenance('after_renaming', 'Observation/o1'));
 SELECT id, smart_patient FROM follow_test.provenance_renamed WHERE id IN ('one', 'after_renaming') ORDER BY id;
 DELETE FROM follow_test.provenance_renamed WHERE id = 'after_renaming';
@@ -149,21 +152,39 @@ SELECT public.follow_who('patient/*.cruds', 'p2');
 SELECT (SELECT array_agg(id ORDER BY id) FROM follow_test.binary) AS binaries, (SELECT array_agg(id ORDER BY id) FROM follow_test.audit_event) AS audit_events,
   (SELECT array_agg(id ORDER BY id) FROM follow_test.task) AS tasks, (SELECT array_agg(id ORDER BY id) FROM follow_test.device) AS devices;
 
--- Nobody learns whose a record is: what looks it up sees what its caller sees, and the triggers are no functions.
+-- B. C functions that believe their arguments. The trigger functions are nobody's, as CREATE TRIGGER finds, and what makes the triggers asks for the owner.
 SELECT public.follow_who('patient/*.rs', 'p1');
-SELECT smart_internal.target_patients('follow_test.observation', 'Observation', 'o3') AS of_another, smart_internal.followed_patient('{Observation/o3}', '{Observation,follow_test.observation}') AS through_it;
 SELECT smart_internal.keep_followed();
 SELECT smart.refresh_followed('follow_test.provenance');
--- ... nor by triggers on a table of one's own: they look up as its owner
-CREATE TEMPORARY TABLE mine (id text, resource jsonb, smart_patient text);
-CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed('Observation', 'follow_test.observation');
-INSERT INTO mine VALUES ('x', follow_test.provenance('x', 'Observation/o3'));
+CREATE TEMPORARY TABLE mine (id text, resource jsonb, smart_patient bigint);
+CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed();
+CREATE TRIGGER look AFTER UPDATE ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.touch_followers('Observation');
+SELECT smart_internal.link_follower('follow_test.observation', 'mine', 'Observation');
+SELECT smart_internal.keep_followed_by('follow_test.provenance');
+SELECT smart_internal.keep_followed_by('pg_class');
+SELECT smart_internal.follow_rows('pg_class', true), smart_internal.follow_rows(0, true);
+-- ... and the column must be text, when protect() is called and later
 SELECT smart.protect('mine', 'Provenance', follow => 'target');
-DROP TRIGGER look ON mine;
-CREATE TRIGGER look BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION smart_internal.keep_followed('Observation', 'follow_test.observation');
+ALTER TABLE mine ALTER smart_patient TYPE polygon USING NULL;
+SELECT smart.protect('mine', 'Provenance', follow => 'target');
+ALTER TABLE mine ALTER smart_patient TYPE jsonb USING NULL;
+SELECT smart.protect('mine', 'Provenance', follow => 'target');
+ALTER TABLE mine DROP smart_patient;
+SELECT smart.protect('mine', 'Provenance', follow => 'target');
 SELECT public.follow_who('system/Provenance.cruds');
+-- a table of one's own follows one's own tables only
 INSERT INTO mine VALUES ('x', follow_test.provenance('x', 'Observation/o3'));
 SELECT smart_patient IS NULL AS not_found FROM mine;
+-- views, indexes, sequences, partitioned indexes
+CREATE TEMPORARY VIEW mine_view AS SELECT * FROM mine;
+CREATE INDEX mine_index ON mine (id);
+CREATE TEMPORARY SEQUENCE mine_sequence;
+SELECT smart_internal.keep_followed_by('mine_view');
+SELECT smart_internal.keep_followed_by('mine_sequence');
+SELECT smart.refresh_followed('mine_view');
+SELECT smart.refresh_followed('mine_index');
+SELECT smart_internal.link_follower('mine', 'mine', repeat('x', 100));
+SELECT smart_internal.spells_references('mine', '(SELECT id)'), smart_internal.spells_references('mine', 'id, id'), smart_internal.spells_references('mine_view', 'id'), smart_internal.spells_references('mine', 'id');
 RESET ROLE;
 
 -- Rows that were there without the index: they belong to nobody until they are refreshed.
@@ -196,7 +217,8 @@ SELECT smart.logout();
 SELECT smart.drop_issuer('https://follow.example.org');
 DROP FUNCTION public.follow_who(text, text);
 REVOKE EXECUTE ON FUNCTION smart.assume FROM follow_app;
-DROP TABLE pg_temp.mine;
+DROP TABLE pg_temp.mine CASCADE;
+DROP SEQUENCE pg_temp.mine_sequence;
 DROP SCHEMA follow_test CASCADE;
 DROP ROLE follow_app;
 DROP ROLE follow_owner;
