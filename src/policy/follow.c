@@ -69,12 +69,12 @@ typedef struct KnownLeaves
 typedef struct Following
 {
 	MemoryContext context;
-	MemoryContext row_context; /* of one row that a trigger is called for */
+	MemoryContext row_context;	  /* of one row that a trigger is called for */
 	MemoryContext search_context; /* of one search for rows that name it */
 	MemoryContext work_context;	  /* of one of those */
-	HTAB *tables;			   /* KnownTable */
-	HTAB *leaves;			   /* KnownLeaves */
-	Oid follower;			   /* whose links follow */
+	HTAB *tables;				  /* KnownTable */
+	HTAB *leaves;				  /* KnownLeaves */
+	Oid follower;				  /* whose links follow */
 	FollowedTable *links;
 	int n_links;
 } Following;
@@ -93,11 +93,11 @@ following_begin(MemoryContext context)
 		AllocSetContextCreate(context, "smart_fhir follower search", ALLOCSET_SMALL_SIZES);
 	state->work_context =
 		AllocSetContextCreate(context, "smart_fhir follower row", ALLOCSET_SMALL_SIZES);
-	state->tables =
-		hash_create("smart_fhir follow tables", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	state->tables = hash_create(
+		"smart_fhir follow tables", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	control.entrysize = sizeof(KnownLeaves);
-	state->leaves =
-		hash_create("smart_fhir follow leaves", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	state->leaves = hash_create(
+		"smart_fhir follow leaves", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	MemoryContextSwitchTo(old);
 	return state;
 }
@@ -205,10 +205,9 @@ same_base(FhirText a, FhirText b)
 static void
 find_named(Following *state, StoredTable *follower, const NamedRecord *named, Finding *finding)
 {
-	int type = named->type.data == NULL ? -1
-										: fhir_type_lookup(follower->table.version,
-														   named->type.data,
-														   named->type.len);
+	int type = named->type.data == NULL
+				   ? -1
+				   : fhir_type_lookup(follower->table.version, named->type.data, named->type.len);
 	bool typed = false;
 	bool tells = false; /* a table of the type says whose its records are */
 
@@ -435,12 +434,12 @@ act_on_table(Following *state, Relation rel, const char *reference, FollowAction
 				continue;
 			n_named = stored_row_named(table, &row, &named);
 			for (int j = 0; j < n_named && !names; j++)
-				names = named[j].local &&
-						strlen(reference) == (size_t) (named[j].type.len + 1 + named[j].id.len) &&
-						memcmp(reference, named[j].type.data, named[j].type.len) == 0 &&
-						memcmp(reference + named[j].type.len + 1,
-							   named[j].id.data,
-							   named[j].id.len) == 0;
+				names =
+					named[j].local &&
+					strlen(reference) == (size_t) (named[j].type.len + 1 + named[j].id.len) &&
+					memcmp(reference, named[j].type.data, named[j].type.len) == 0 &&
+					memcmp(reference + named[j].type.len + 1, named[j].id.data, named[j].id.len) ==
+						0;
 			if (!names)
 				continue;
 			if (TransactionIdIsValid(inserter))
@@ -611,8 +610,9 @@ patient_of_new_row(Following *state, StoredTable *table, TriggerData *data)
 	if (!update)
 	{
 		patient = stored_row_patient(table);
-		return was_kept(data->tg_relation, patient, named, n, true) ? patient
-															  : find_patient(state, table, named, n);
+		return was_kept(data->tg_relation, patient, named, n, true)
+				   ? patient
+				   : find_patient(state, table, named, n);
 	}
 	patient = patient_to_keep(table, data->tg_trigtuple, named, n);
 	if (patient == NULL)
@@ -636,8 +636,7 @@ check_written_row(Following *state, StoredTable *table, TriggerData *data)
 	stored_row_read_tuple(table, tuple, &row);
 	patient = stored_row_patient(table);
 	n = stored_row_named(table, &row, &named);
-	if (patient == NULL ||
-		(!update && was_kept(data->tg_relation, patient, named, n, false)) ||
+	if (patient == NULL || (!update && was_kept(data->tg_relation, patient, named, n, false)) ||
 		(update && same_text(patient, patient_to_keep(table, data->tg_trigtuple, named, n))) ||
 		same_text(patient, find_patient(state, table, named, n)))
 		return;
@@ -782,9 +781,8 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 	MemoryContext old;
 
 	if (!TRIGGER_FIRED_AFTER(data->tg_event) ||
-		(!update &&
-		 !(TRIGGER_FIRED_BY_DELETE(data->tg_event) &&
-		   HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))))
+		(!update && !(TRIGGER_FIRED_BY_DELETE(data->tg_event) &&
+					  HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))))
 		return PointerGetDatum(NULL);
 	/* one trigger for each table that follows: the first does it for all */
 	for (int i = 0; i < rel->trigdesc->numtriggers; i++)

@@ -103,7 +103,8 @@ follow_followers(Relation followed)
 	List *followers = NIL;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
-		if (OidIsValid(triggers->triggers[i].tgconstrrelid) && is_link(triggers->triggers[i].tgfoid))
+		if (OidIsValid(triggers->triggers[i].tgconstrrelid) &&
+			is_link(triggers->triggers[i].tgfoid))
 			followers = list_append_unique_oid(followers, triggers->triggers[i].tgconstrrelid);
 	return followers;
 }
@@ -205,7 +206,8 @@ start_knowing(void)
 			TopMemoryContext, "smart_fhir follow links", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextReset(known_context);
 	control.hcxt = known_context;
-	known = hash_create("smart_fhir follow links", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	known =
+		hash_create("smart_fhir follow links", 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	known_is_valid = true;
 }
 

@@ -166,13 +166,12 @@ smart_followed_references(PG_FUNCTION_ARGS)
 					  &named);
 	elements = palloc(sizeof(Datum) * Max(n, 1));
 	for (int i = 0; i < n; i++)
-		elements[i] = named[i].local
-						  ? PointerGetDatum(cstring_to_text(psprintf("%.*s/%.*s",
-																	 named[i].type.len,
-																	 named[i].type.data,
-																	 named[i].id.len,
-																	 named[i].id.data)))
-						  : PointerGetDatum(cstring_to_text(""));
+		elements[i] = named[i].local ? PointerGetDatum(cstring_to_text(psprintf("%.*s/%.*s",
+																				named[i].type.len,
+																				named[i].type.data,
+																				named[i].id.len,
+																				named[i].id.data)))
+									 : PointerGetDatum(cstring_to_text(""));
 	if (n < 0)
 	{
 		n = 1;

@@ -39,9 +39,8 @@ become_owner(Oid owner)
 	AsOwner before;
 
 	GetUserIdAndSecContext(&before.user, &before.context);
-	SetUserIdAndSecContext(owner,
-						   before.context | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_RESTRICTED_OPERATION);
+	SetUserIdAndSecContext(
+		owner, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	return before;
 }
 
@@ -84,8 +83,8 @@ expression_over(Relation rel, const char *source)
 					 true,
 					 true,
 					 true);
-	expr = transformExpr(
-		pstate, linitial_node(ResTarget, select->targetList)->val, EXPR_KIND_POLICY);
+	expr =
+		transformExpr(pstate, linitial_node(ResTarget, select->targetList)->val, EXPR_KIND_POLICY);
 	expr = coerce_to_common_type(pstate, expr, TEXTOID, "KEYS");
 	assign_expr_collations(pstate, expr);
 	free_parsestate(pstate);

@@ -83,8 +83,8 @@ static List *
 index_expressions(Relation index)
 {
 	bool isnull;
-	Datum stored = SysCacheGetAttr(
-		INDEXRELID, index->rd_indextuple, Anum_pg_index_indexprs, &isnull);
+	Datum stored =
+		SysCacheGetAttr(INDEXRELID, index->rd_indextuple, Anum_pg_index_indexprs, &isnull);
 
 	/* as stored: neither const-folded nor evaluated */
 	return isnull ? NIL : (List *) stringToNode(TextDatumGetCString(stored));
@@ -124,7 +124,7 @@ is_id_index(Relation rel, Relation index, FuncExpr *call, StoredTable *table)
 	if (index->rd_opcintype[0] != table->id_type)
 		return false;
 	table->id_strategy = am == BTREE_AM_OID ? BTEqualStrategyNumber : HTEqualStrategyNumber;
-	operator = get_opfamily_member(
+	operator= get_opfamily_member(
 		index->rd_opfamily[0], table->id_type, table->id_type, table->id_strategy);
 	if (!OidIsValid(operator))
 		return false;
@@ -449,14 +449,8 @@ stored_rows_by_id(StoredTable *table, Relation rel, FhirText type, FhirText id, 
 	}
 	if (!id_key(table, id, &value))
 		return;
-	ScanKeyEntryInitialize(&key,
-						   0,
-						   1,
-						   table->id_strategy,
-						   InvalidOid,
-						   table->id_collation,
-						   table->id_equal,
-						   value);
+	ScanKeyEntryInitialize(
+		&key, 0, 1, table->id_strategy, InvalidOid, table->id_collation, table->id_equal, value);
 	/* a version that was put in its place behind the scan can be missed: look again once */
 	for (int attempt = 0; attempt < 2 && !found; attempt++)
 	{
@@ -607,12 +601,10 @@ stored_row_set_patient(StoredTable *table, Relation rel, const char *patient)
 	ExecOpenIndices(target, false);
 	changed = ExecInitExtraTupleSlot(estate, RelationGetDescr(rel), &TTSOpsVirtual);
 	slot_getallattrs(table->slot);
-	memcpy(changed->tts_values,
-		   table->slot->tts_values,
-		   sizeof(Datum) * RelationGetDescr(rel)->natts);
-	memcpy(changed->tts_isnull,
-		   table->slot->tts_isnull,
-		   sizeof(bool) * RelationGetDescr(rel)->natts);
+	memcpy(
+		changed->tts_values, table->slot->tts_values, sizeof(Datum) * RelationGetDescr(rel)->natts);
+	memcpy(
+		changed->tts_isnull, table->slot->tts_isnull, sizeof(bool) * RelationGetDescr(rel)->natts);
 	changed->tts_isnull[at] = patient == NULL;
 	changed->tts_values[at] = patient == NULL ? (Datum) 0 : CStringGetTextDatum(patient);
 	ExecStoreVirtualTuple(changed);

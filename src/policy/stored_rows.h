@@ -32,7 +32,7 @@ typedef struct StoredTable
 	Oid owner;
 	AccessTable table;
 	Oid keys_type;
-	char *path; /* of what its rows name; NULL: it does not follow */
+	char *path;		   /* of what its rows name; NULL: it does not follow */
 	AttrNumber column; /* of the patient of what they name */
 	ExprState *args[POLICY_N_ARGS];
 	ExprContext *econtext;
@@ -52,7 +52,7 @@ typedef struct StoredRow
 {
 	bool valid; /* a resource of its table */
 	FhirResource resource;
-	bool agrees; /* the id of the row, if it has one, is that of the resource */
+	bool agrees;		/* the id of the row, if it has one, is that of the resource */
 	AccessRow patients; /* .patients, .stray_key */
 	Jsonb *json;
 } StoredRow;
