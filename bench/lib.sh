@@ -31,7 +31,7 @@ load_observations() {
 	DROP TABLE IF EXISTS obs_default, obs_key, encounter;
 	DO $$ BEGIN CREATE ROLE bench_app LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 	DO $$ BEGIN CREATE ROLE bench_hand LOGIN BYPASSRLS; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
-	GRANT EXECUTE ON FUNCTION smart.assume TO bench_app, bench_hand;
+	GRANT EXECUTE ON FUNCTION smart.assume, smart_internal.jsonb_contains TO bench_app, bench_hand;
 	CREATE TABLE obs_default (id text NOT NULL, resource jsonb NOT NULL);
 	INSERT INTO obs_default SELECT 'o' || i, jsonb_build_object('resourceType', 'Observation', 'id', 'o' || i, 'status', 'final',
 	  'meta', jsonb_build_object('versionId', '1', 'lastUpdated', '2026-01-01T00:00:00Z', 'profile', jsonb_build_array('http://hl7.org/fhir/us/core/StructureDefinition/us-core-observation-lab')),

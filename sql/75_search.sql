@@ -2,12 +2,16 @@
 
 CREATE FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) RETURNS boolean
   LANGUAGE c IMMUTABLE STRICT LEAKPROOF PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_jsonb_contains';
-COMMENT ON FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) IS 'Implementation of OPERATOR(smart.@>>).';
+-- it runs on hidden rows, and time or counters tell its answer: who may is the administrator's decision
+REVOKE ALL ON FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.jsonb_contains(jsonb, jsonb) IS
+  'Implementation of OPERATOR(smart.@>>). Whoever may execute it can find out, by time and by counters, what rows hold that policies hide from him.';
 
+-- contsel and contjoinsel are constants: an estimator that tries sampled rows would tell in EXPLAIN what they hold
 CREATE OPERATOR smart.@>> (
-  LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = smart_internal.jsonb_contains, RESTRICT = matchingsel, JOIN = matchingjoinsel);
+  LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = smart_internal.jsonb_contains, RESTRICT = contsel, JOIN = contjoinsel);
 COMMENT ON OPERATOR smart.@>> (jsonb, jsonb) IS
-  'Does the left value contain the right one? The same as @>, but LEAKPROOF, so that it can use an index under row-level security.';
+  'Does the left value contain the right one? The same as @>, but LEAKPROOF, so that it can use an index under row-level security. Needs EXECUTE on smart_internal.jsonb_contains(jsonb, jsonb), which nobody has by default.';
 
 CREATE OPERATOR CLASS smart.jsonb_contains_ops FOR TYPE jsonb USING gin AS
   OPERATOR 7 smart.@>> (jsonb, jsonb),

@@ -13,7 +13,6 @@ SELECT reason, unnest(names) FROM (VALUES
 	('API: tokens and keys, pure functions of their arguments',
 	 '{jws_verify,jwt_verify,jwt_header,jwt_payload,jwt_sign,jwk_thumbprint}'),
 	('API: scopes', '{scope_items,scope_allows,scope_has}'),
-	('API: search operator', '{jsonb_contains}'),
 	('type smart_scope: input, output, operators, operator classes',
 	 '{smart_scope_in,smart_scope_out,smart_scope_recv,smart_scope_send,smart_scope_eq,smart_scope_ne,smart_scope_lt,
 	   smart_scope_le,smart_scope_gt,smart_scope_ge,smart_scope_cmp,smart_scope_hash,smart_scope_hash_extended,

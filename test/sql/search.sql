@@ -22,6 +22,13 @@ SELECT smart.add_issuer('https://search.example.org',
 CREATE FUNCTION search_test.who(scope text, patient text DEFAULT NULL) RETURNS void LANGUAGE sql AS
 $$ SELECT smart.assume(jsonb_strip_nulls(jsonb_build_object('scope', scope, 'patient', patient, 'exp', 4000000000)), 'https://search.example.org', false) $$;
 GRANT EXECUTE ON FUNCTION smart.assume TO search_app;
+-- E. The leakproof operator: nobody may use it by default, nor make one of his own over its function.
+SET ROLE search_app;
+SELECT '{}'::jsonb OPERATOR(smart.@>>) '{}'::jsonb;
+SELECT smart_internal.jsonb_contains('{}', '{}');
+CREATE OPERATOR pg_temp.@>> (LEFTARG = jsonb, RIGHTARG = jsonb, FUNCTION = smart_internal.jsonb_contains, RESTRICT = matchingsel);
+RESET ROLE;
+GRANT EXECUTE ON FUNCTION smart_internal.jsonb_contains TO search_app;
 CREATE FUNCTION search_test.indexes(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE line text; found text := '';
 BEGIN
@@ -55,10 +62,26 @@ SELECT search_test.indexes($$SELECT * FROM search_test.observation WHERE resourc
 SELECT search_test.who('patient/*.rs', 'p17');
 SELECT array_agg(id ORDER BY id) FROM search_test.observation WHERE resource OPERATOR(smart.@>>) '{"code":{"coding":[{"code":"17"}]}}';
 SELECT array_agg(id ORDER BY id) FROM search_test.observation WHERE resource @> '{"code":{"coding":[{"code":"17"}]}}';
-
+-- E. The leakproof operator: estimates know nothing of what hidden rows hold.
+CREATE FUNCTION pg_temp.estimate(condition text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE plan json;
+BEGIN
+  EXECUTE format('EXPLAIN (FORMAT JSON) SELECT FROM search_test.observation o WHERE %s', condition) INTO plan;
+  RETURN plan -> 0 -> 'Plan' ->> 'Plan Rows';
+END $$;
+SELECT count(DISTINCT pg_temp.estimate(format((SELECT string_agg('NOT (resource OPERATOR(smart.@>>) %1$L)', ' AND ') FROM generate_series(1, 60)), v))) AS estimates
+FROM unnest(ARRAY['{"subject": {"reference": "Patient/p7"}, "status": "final"}', '{"subject": {"reference": "Patient/p7"}, "status": "unknown"}', '{"status": "final"}', '{}']) v;
+SELECT count(DISTINCT pg_temp.estimate(format('o.resource OPERATOR(smart.@>>) %L', v))) AS estimates,
+  count(DISTINCT pg_temp.estimate(format('EXISTS (SELECT FROM search_test.observation p WHERE p.resource OPERATOR(smart.@>>) (o.resource || %L))', v))) AS of_joins
+FROM unnest(ARRAY['{"status": "final"}', '{"status": "unknown"}']) v;
+-- ... and no estimator of the extension's operators looks at samples with what the user gives it
 RESET ROLE;
+SELECT o.oprname, o.oprrest, o.oprjoin FROM pg_operator o JOIN pg_proc p ON p.oid = o.oprcode
+WHERE o.oprnamespace = 'smart'::regnamespace AND (o.oprrest::oid IN ('matchingsel'::regproc, 'arraycontsel'::regproc) OR o.oprleft = 'jsonb'::regtype);
+
 SELECT smart.logout();
 SELECT smart.drop_issuer('https://search.example.org');
-REVOKE EXECUTE ON FUNCTION smart.assume FROM search_app;
+REVOKE EXECUTE ON FUNCTION smart.assume, smart_internal.jsonb_contains FROM search_app;
+DROP FUNCTION pg_temp.estimate;
 DROP SCHEMA search_test CASCADE;
 DROP ROLE search_app;
