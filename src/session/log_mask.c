@@ -7,6 +7,8 @@
  * sessions of the role. Every JWT, whole or cut short, begins with base64url of '{"', eyJ, or
  * of '{' and white space; without its quotes it is an identifier, and those are folded to
  * lower case: eyj.
+ * So are secrets of the authorization server, which begin with smart_ and are longer than any name, and
+ * the pair of HTTP's Basic authentication.
  * Such runs are masked, in the log and in what the client gets back. Needs the library in
  * the backend: session_preload_libraries covers its first statement too.
  */
@@ -30,7 +32,7 @@ static bool
 is_token_char(char c)
 {
 	return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' ||
-		   c == '_' || c == '.' || c == '=';
+		   c == '_' || c == '.' || c == '=' || c == '+' || c == '/';
 }
 
 /* Shorter runs that begin like "{ " may be words. */
@@ -39,14 +41,53 @@ is_token_char(char c)
 /* Shorter parts of a token tell nothing. */
 #define SHORTEST_PART 8
 
-/* Where a token begins, or NULL. */
+/* A secret of src/oauth/secret.c has 49 characters; no name of ours has so many. */
+#define SECRET_MARK "smart_"
+#define SHORTEST_SECRET 45
+
+/* Shorter words behind "Basic " may be words. */
+#define BASIC_MARK "basic "
+#define SHORTEST_BASIC 20
+
+static bool
+is_name_char(char c)
+{
+	return is_token_char(c) && strchr(".=+/", c) == NULL;
+}
+
+/* Are there so many of these characters, and is the text not over before? */
+static bool
+has_run(const char *text, int length, bool (*belongs)(char))
+{
+	int run = 0;
+
+	while (run < length && text[run] != '\0' && belongs(text[run]))
+		run++;
+	return run == length;
+}
+
+/* Where a token or a secret begins, or NULL. */
 static const char *
 find_mark(const char *text)
 {
-	for (; (text = strchr(text, 'e')) != NULL; text++)
+	for (; (text = strpbrk(text, "esbB")) != NULL; text++)
 	{
 		int run = 0;
 
+		if (*text == 's')
+		{
+			if (strncmp(text, SECRET_MARK, strlen(SECRET_MARK)) == 0 &&
+				has_run(text, SHORTEST_SECRET, is_name_char))
+				return text;
+			continue;
+		}
+		if (*text != 'e')
+		{
+			if (pg_strncasecmp(text, BASIC_MARK, strlen(BASIC_MARK)) == 0 &&
+				has_run(text + strlen(BASIC_MARK), SHORTEST_BASIC, is_token_char))
+				return text + strlen(BASIC_MARK);
+			continue;
+		}
 		if (text[1] == 'y' && (text[2] == 'J' || text[2] == 'j'))
 			return text;
 		/* "{ " is ey and A to D, "{\t" ew and k to n, "{\n" ew and o to r, "{\r" ew and 0 to 3 */
