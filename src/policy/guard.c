@@ -32,6 +32,7 @@
 #include "policy/marks.h"
 #include "policy/replan.h"
 #include "policy/statement.h"
+#include "policy/upsert.h"
 #include "session/log_mask.h"
 #include "session/session.h"
 
@@ -169,6 +170,7 @@ guard_planner(Query *parse, const char *query_string, int cursor_options,
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
 	has_policy = ask_of_target(parse);
+	upsert_guard_where(parse);
 	/* planning destroys the query */
 	again = may_have_policies(parse) ? copyObject(parse) : NULL;
 	plan = plan_and_mark(parse,
