@@ -90,6 +90,16 @@ compat_check_execute(Oid function)
 #define COMPAT_EXECUTE_ONCE_ARG , execute_once
 #endif
 
+/* 18: what base64 decodes to is uint8 instead of char */
+#include "common/base64.h"
+#if PG_VERSION_NUM >= 180000
+#define compat_b64_decode(source, len, out, out_len)                                               \
+	pg_b64_decode((source), (len), (uint8 *) (out), (out_len))
+#else
+#define compat_b64_decode(source, len, out, out_len)                                               \
+	pg_b64_decode((source), (len), (out), (out_len))
+#endif
+
 /* 18: index_beginscan() can count what it does; 19: it takes flags */
 #if PG_VERSION_NUM >= 190000
 #define compat_index_beginscan(heap, index, snapshot, nkeys, norderbys)                            \

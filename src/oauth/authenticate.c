@@ -79,7 +79,7 @@ read_basic(const char *value, ClientCredentials *credentials)
 	len = strlen(value);
 	if (len > BASIC_MAX_BYTES)
 		return false;
-	n = pg_b64_decode(value, (int) len, decoded, BASIC_MAX_BYTES);
+	n = compat_b64_decode(value, (int) len, decoded, BASIC_MAX_BYTES);
 	if (n < 0 || memchr(decoded, '\0', (size_t) n) != NULL)
 		return false;
 	decoded[n] = '\0';
