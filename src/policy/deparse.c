@@ -121,6 +121,9 @@ move_system_columns(Node *node, void *context)
 
 		if (var->varattno < 0)
 			var->varattno = *(AttrNumber *) context - var->varattno;
+		/* names are those of the number */
+		var->varnosyn = 0;
+		var->varattnosyn = 0;
 		return false;
 	}
 	return expression_tree_walker(node, move_system_columns, context);
