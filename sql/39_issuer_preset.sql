@@ -11,10 +11,11 @@ CREATE FUNCTION smart_internal.issuer_presets() RETURNS SETOF smart_internal.iss
   SELECT name, NULL::text[], NULL::interval, NULL::interval, token_types, required_claims, claim_map,
          NULL::int, from_user, NULL::boolean, NULL::text[], patient_references, NULL::text[]
   FROM (VALUES
-    -- SMART App Launcher (launch.smarthealthit.org): SMART App Launcher v2, tokens of its authorization server (profile of RFC 9068 without sub and jti)
-    ('smart-launcher', NULL, '{client_id,iat}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean),
+    -- SMART App Launcher (launch.smarthealthit.org): SMART App Launcher v2 2.0.1, source of its authorization server
+    -- it signs HS256 with a secret of its own, without iss, aud, sub and jti, so login() cannot take its tokens: use introspection and assume()
+    ('smart-launcher', NULL, '{client_id}'::text[], '{"encounter": [["encounter"],["context","encounter"]],"patient": [["patient"],["context","patient"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- Keycloak, with or without the SMART extension: Keycloak Server Administration Guide, token claims; Keycloak extensions for FHIR, patient_id attribute mapper
-    -- azp is the client; the SMART extension writes patient_id from a user attribute
+    -- azp is the client; the SMART extension writes patient_id from a user attribute. From Keycloak 25 on sub comes with the client scope "basic": keep it assigned, or leave sub out of required_claims
     ('keycloak', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient"],["patient_id"]]}'::jsonb, NULL::boolean, NULL::boolean),
     -- LinuxForHealth FHIR (IBM FHIR Server): LinuxForHealth FHIR Server User's Guide, SMART on FHIR authorization
     ('linuxforhealth', '{JWT,at+jwt}'::text[], '{sub,iat,jti}'::text[], '{"client_id": [["client_id"],["azp"]],"patient": [["patient_id"]]}'::jsonb, NULL::boolean, NULL::boolean),
@@ -39,7 +40,7 @@ CREATE FUNCTION smart_internal.issuer_presets() RETURNS SETOF smart_internal.iss
     ('epic', '{JWT,at+jwt}'::text[], '{sub,client_id,iat,jti,epic.tokentype}'::text[], NULL::jsonb, NULL::boolean, NULL::boolean)
   ) p (name, token_types, required_claims, claim_map, from_user, patient_references)
 $$;
-COMMENT ON FUNCTION smart_internal.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision 1.';
+COMMENT ON FUNCTION smart_internal.issuer_presets() IS 'All presets that smart.add_issuer() knows; revision 2.';
 
 CREATE FUNCTION smart_internal.issuer_preset(name text) RETURNS smart_internal.issuer_preset
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS

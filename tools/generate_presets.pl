@@ -81,7 +81,8 @@ my ($required, $paths) = ('', '');
 for my $preset (@{ $source->{presets} })
 {
 	my $claims = $preset->{required_claims};
-	$required .= "\t{" . literal($preset->{name}) . ', ' . ($claims ? literal(join ' ', @$claims) : 'NULL') . "},\n";
+	# no login() with these: not to be offered instead
+	$required .= "\t{" . literal($preset->{name}) . ', ' . ($claims ? literal(join ' ', @$claims) : 'NULL') . "},\n" unless $preset->{introspection};
 	for my $claim (sort keys %{ $preset->{claim_map} // {} })
 	{
 		for my $path (@{ $preset->{claim_map}{$claim} })

@@ -4,7 +4,6 @@
  */
 /* clang-format off */
 static const PresetClaims preset_claims[] = {
-	{"smart-launcher", "client_id iat"},
 	{"keycloak", "sub client_id iat jti"},
 	{"linuxforhealth", "sub iat jti"},
 	{"entra", "sub client_id iat"},
@@ -14,10 +13,11 @@ static const PresetClaims preset_claims[] = {
 	{"oracle", "sub iat"},
 	{"medplum", "sub client_id iat"},
 	{"aidbox", "sub iat"},
-	{"epic", "sub client_id iat jti epic.tokentype"},
 };
 
 static const PresetPath preset_paths[] = {
+	{"smart-launcher", "encounter", 2, {"context", "encounter"}},
+	{"smart-launcher", "patient", 2, {"context", "patient"}},
 	{"keycloak", "client_id", 1, {"azp"}},
 	{"keycloak", "patient", 1, {"patient_id"}},
 	{"linuxforhealth", "client_id", 1, {"azp"}},

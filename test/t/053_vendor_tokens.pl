@@ -29,6 +29,7 @@ my $public = '"kty":"OKP","crv":"Ed25519","kid":"k1","x":"11qYAYKxCrfVS_7TyWQHOg
 $node->safe_psql('postgres', qq{
 CREATE EXTENSION smart_fhir;
 CREATE ROLE app LOGIN;
+GRANT EXECUTE ON FUNCTION smart.assume TO app;
 CREATE TABLE patient (id text PRIMARY KEY, resource jsonb NOT NULL);
 INSERT INTO patient SELECT p, jsonb_build_object('resourceType', 'Patient', 'id', p) FROM unnest('{p1,p2}'::text[]) p;
 SET client_min_messages = warning;
@@ -56,10 +57,14 @@ for my $preset (@{ $source->{presets} })
     } sort keys %$options;
     my $audience = exists $example->{audience} ? 'NULL' : "'{https://fhir.test}'";
     $node->safe_psql('postgres', "SELECT smart.add_issuer(" . join(', ', "'https://as.test'", qq('{"keys":[{$public}]}'), $audience, "'$preset->{name}'", @named) . ')');
-    my $token = $node->safe_psql('postgres', "SELECT token('" . $json->encode($example->{claims}) =~ s/'/''/gr . "', '" . $json->encode($example->{header}) . "')");
+    my $claims = $json->encode($example->{claims}) =~ s/'/''/gr;
+    # signed by the issuer's key with the usual claims; with a secret of somebody else's and these claims alone; or assumed
+    my $token = $example->{assume} ? '' : $example->{secret} ? $node->safe_psql('postgres', qq{SELECT smart.jwt_sign('$claims', '{"kty":"oct","k":"$example->{secret}"}', '} . $json->encode($example->{header}) . "')")
+      : $node->safe_psql('postgres', "SELECT token('" . $json->encode($example->{claims}) =~ s/'/''/gr . "', '" . $json->encode($example->{header}) . "')");
+    my $login = $example->{assume} ? "SELECT smart.assume('$claims', 'https://as.test')" : "SELECT smart.login('$token')";
     my ($status, $out, $err) = $node->psql('postgres', <<"SQL", extra_params => [ '-U', 'app', '-v', 'VERBOSITY=verbose' ]);
 BEGIN;
-SELECT smart.login('$token') \\g /dev/null
+$login \\g /dev/null
 SELECT jsonb_build_object('patient', patient, 'encounter', encounter, 'fhir_user', fhir_user, 'client_id', client_id, 'scope', scope::text,
   'rows', (SELECT coalesce(jsonb_agg(id ORDER BY id), '[]') FROM patient)) FROM smart.session;
 COMMIT;
