@@ -81,7 +81,6 @@ add_ending(const char *sub, const char *client_id, const char *patient, const ch
 	store_set(row, ENDING_EXPIRES_AT, TimestampTzGetDatum(now + kept * USECS_PER_SEC));
 	store_insert(row);
 	store_clean_sometimes(STORE_ENDING);
-	store_clean_sometimes(STORE_GRANT_END);
 }
 
 static char *

@@ -19,6 +19,9 @@
 #include "session/issuer.h"
 #include "session/revocation.h"
 
+/* More than one request makes. */
+#define CLEAN_ROWS 3
+
 OauthGrant *
 grant_read(const StoreRow *row)
 {
@@ -137,6 +140,7 @@ grant_end(const char *grant_id)
 			  TimestampTzGetDatum(
 				  Max(grant_refreshable_until(grant_id, NULL), now + lifetime * USECS_PER_SEC)));
 	store_insert(row);
+	store_clean_sometimes(STORE_GRANT_END);
 	revoke_access_tokens(grant_id);
 }
 
@@ -180,7 +184,7 @@ grant_refreshable_until(const char *grant_id, TimestampTz *used_at)
 void
 grant_clean_sometimes(void)
 {
-	List *rows = store_expired(STORE_GRANT, 1);
+	List *rows = store_expired(STORE_GRANT, CLEAN_ROWS);
 	ListCell *cell;
 
 	foreach(cell, rows)

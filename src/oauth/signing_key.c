@@ -5,7 +5,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "fmgr.h"
+#include "nodes/makefuncs.h"
+#include "nodes/value.h"
+#include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/timestamp.h"
@@ -152,27 +157,61 @@ signing_key_private(const SigningKey *key)
 	return jwk;
 }
 
+/* Its last token has ended, and it will make no other. */
+static bool
+is_over(const SigningKey *key)
+{
+	const OauthConfiguration *c = configuration_get();
+	int64 lifetime = Max(c->access_token_lifetime, c->id_token_lifetime) * USECS_PER_SEC;
+
+	return key->retired_at != DT_NOEND && GetCurrentTimestamp() > key->retired_at + lifetime;
+}
+
 Jsonb *
 signing_key_jwks(void)
 {
-	const OauthConfiguration *c = configuration_get();
-	TimestampTz now = GetCurrentTimestamp();
-	int64 lifetime = Max(c->access_token_lifetime, c->id_token_lifetime) * USECS_PER_SEC;
-	List *keys = all_keys();
 	List *published = NIL;
 	ListCell *cell;
 	JsonObject set;
 
-	foreach(cell, keys)
+	foreach(cell, all_keys())
 	{
 		SigningKey *key = lfirst(cell);
 
-		if (key->retired_at == DT_NOEND || now <= key->retired_at + lifetime)
+		if (!is_over(key))
 			published = lappend(published, key->public_jwk);
 	}
 	json_begin(&set);
 	json_add_array(&set, "keys", published);
 	return json_end(&set);
+}
+
+/* Where nothing can be written, somebody else will. */
+static void
+remove_old_keys(void)
+{
+	bool removed = false;
+	ListCell *cell;
+
+	if (XactReadOnly || RecoveryInProgress() || IsInParallelMode())
+		return;
+	foreach(cell, all_keys())
+	{
+		SigningKey *key = lfirst(cell);
+
+		if (is_over(key) && store_try_lock(key->row))
+		{
+			store_delete(key->row);
+			removed = true;
+		}
+	}
+	/* out of the own row of smart.issuer too: what it verifies could be signed by whoever has it */
+	if (removed)
+		(void) OidFunctionCall0(LookupFuncName(
+			list_make2(makeString("smart_internal"), makeString("oauth_keep_issuer")),
+			0,
+			NULL,
+			false));
 }
 
 static void
@@ -253,5 +292,7 @@ smart_oauth_seal_signing_keys(PG_FUNCTION_ARGS)
 Datum
 smart_oauth_server_jwks(PG_FUNCTION_ARGS)
 {
+	(void) configuration_get(); /* or raise */
+	remove_old_keys();
 	PG_RETURN_JSONB_P(signing_key_jwks());
 }

@@ -59,6 +59,14 @@ SELECT smart.drop_signing_key(:'leaked');
 SELECT smart.server_jwks() @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'leaked'))) AS published,
 	jwks @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'leaked'))) AS trusted FROM smart.issuer WHERE issuer = 'https://as.example/auth';
 
+-- a retired key whose last token has ended is gone, from smart.issuer too
+SELECT oa.configure('{"access_token_lifetime":1,"id_token_lifetime":1}');
+SELECT smart.create_signing_key('ES256') AS old \gset
+SELECT smart.retire_signing_key(:'old');
+SELECT pg_sleep(1.1);
+SELECT smart.server_jwks() @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'old'))) AS published;
+SELECT jwks @> jsonb_build_object('keys', jsonb_build_array(jsonb_build_object('kid', :'old'))) AS trusted, (SELECT count(*) FROM smart_internal.oauth_signing_key WHERE kid = :'old') AS kept FROM smart.issuer WHERE issuer = 'https://as.example/auth';
+
 -- Dropping the extension leaves the resource server's half and its own issuer row as they are.
 DROP EXTENSION smart_fhir_oauth;
 SELECT issuer, audience FROM smart.issuer WHERE issuer LIKE 'https://as.example/%';
