@@ -5,13 +5,13 @@
 # spec and each TAP assertion, and at least one failure for a step that broke. Nothing is left
 # running. PGVERSION or PG_CONFIG picks the server, SMART_FHIR_DATA the shared vectors
 # (default ../shared/data; tests that need them skip when they are not there), SUITES some of
-# "sql isolation tap".
+# "sql isolation tap e2e"; e2e, the demonstration in a browser, runs where Chromium is installed.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 
 passed=0 failed=0
 # has SUITE PATTERN: is it asked for, and are there files?
-has() { [[ " ${SUITES:-sql isolation tap} " = *" $1 "* ]] && compgen -G "$ROOT/$2" >/dev/null; }
+has() { [[ " ${SUITES:-sql isolation tap e2e} " = *" $1 "* ]] && compgen -G "$ROOT/$2" >/dev/null; }
 finish() {
   printf '\n%d passed, %d failed\n' "$passed" "$failed"
   [ "$failed" = 0 ] && [ "$passed" -gt 0 ]
@@ -98,6 +98,20 @@ if has tap 'test/t/*.pl'; then
     mkdir -p "$ROOT/tmp_check"
     cp -r "$tree/tmp_check/log" "$ROOT/tmp_check/"
     say 'server logs and test output: tmp_check/log'
+  fi
+fi
+if has e2e 'test/e2e.sh'; then
+  section 'end to end'
+  if command -v chromium >/dev/null; then
+    log=$WORK/e2e.out
+    "$ROOT/test/e2e.sh" >"$log" 2>&1
+    status=$?
+    cat "$log"
+    e2e_passed=$(grep -c '^ok ' "$log") e2e_failed=$(grep -c '^not ok' "$log")
+    [ $status = 0 ] || [ "$e2e_failed" -gt 0 ] || e2e_failed=1
+    passed=$((passed + e2e_passed)) failed=$((failed + e2e_failed))
+  else
+    say 'left out: Chromium is not installed (test/e2e.sh installs it)'
   fi
 fi
 finish

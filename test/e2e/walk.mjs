@@ -1,0 +1,210 @@
+// test/e2e/walk.mjs BASE BACKEND-KEY WEB-SECRET: the demonstration as clients walk it, form by form, without a browser.
+// Prints TAP. Each test names the rules of SMART App Launch that it is about.
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { SignJWT, importJWK, createRemoteJWKSet, jwtVerify } from 'jose';
+import * as openid from 'openid-client';
+
+const [base, keyFile, webSecret] = process.argv.slice(2);
+const fhir = `${base}/fhir`;
+let n = 0; let failed = 0;
+function ok(right, name, seen) {
+  n++;
+  if (!right) { failed++; if (seen !== undefined) console.log(`# saw ${JSON.stringify(seen)}`); }
+  console.log(`${right ? 'ok' : 'not ok'} ${n} - ${name}`);
+}
+const is = (seen, wanted, name) => ok(JSON.stringify(seen) === JSON.stringify(wanted), name, seen);
+
+class Browser {
+  cookies = new Map();
+  async go(url, form) {
+    const response = await fetch(new URL(url, base), {
+      redirect: 'manual', method: form ? 'POST' : 'GET',
+      headers: { cookie: [...this.cookies].map(([k, v]) => `${k}=${v}`).join('; '), ...(form ? { 'content-type': 'application/x-www-form-urlencoded' } : {}) },
+      body: form ? new URLSearchParams(form) : undefined,
+    });
+    for (const c of response.headers.getSetCookie()) { const [pair] = c.split(';'); const at = pair.indexOf('='); this.cookies.set(pair.slice(0, at), pair.slice(at + 1)); }
+    return { status: response.status, location: response.headers.get('location'), headers: response.headers, text: await response.text() };
+  }
+}
+const unescape = (t) => t.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
+const field = (page, name) => unescape(new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? '');
+const fields = (page, name) => [...page.matchAll(new RegExp(`name="${name}" value="([^"]*)"`, 'g'))].map((m) => unescape(m[1]));
+
+function pkce() {
+  const verifier = randomBytes(32).toString('base64url');
+  return { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') };
+}
+const request = (more, challenge) => `/auth/authorize?${new URLSearchParams({ response_type: 'code', client_id: 'chart', redirect_uri: `${base}/apps/chart/`,
+  state: 'a state/with=odd&bytes', aud: fhir, code_challenge: challenge, code_challenge_method: 'S256', ...more })}`;
+async function post(path, form, headers = {}) {
+  const response = await fetch(base + path, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers }, body: new URLSearchParams(form) });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text ? JSON.parse(text) : null };
+}
+async function get(path, token) {
+  const response = await fetch(fhir + path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, body: text ? JSON.parse(text) : null };
+}
+const exchange = (code, verifier, more = {}) => post('/auth/token', { grant_type: 'authorization_code', code, redirect_uri: `${base}/apps/chart/`, client_id: 'chart', code_verifier: verifier, ...more });
+
+// The whole of it: from the request to the code.
+async function obtain(browser, user, scope, choose = {}) {
+  const { verifier, challenge } = pkce();
+  let page = await browser.go(request({ scope, ...choose.request }, challenge));
+  if (page.text.includes('name="username"')) page = await browser.go('/auth/login', { flow: field(page.text, 'flow'), username: user, password: user });
+  if (page.text.includes('name="patient"')) page = await browser.go('/auth/patient', { flow: field(page.text, 'flow'), patient: choose.patient ?? fields(page.text, 'patient')[0] });
+  let consent = null;
+  if (page.text.includes('name="decision"')) {
+    consent = page;
+    const ticked = choose.tick ?? [...page.text.matchAll(/name="scope" value="([^"]*)" checked/g)].map((m) => unescape(m[1]));
+    page = await browser.go('/auth/consent', [['flow', field(page.text, 'flow')], ['decision', choose.decision ?? 'allow'], ...ticked.map((s) => ['scope', s])]);
+  }
+  return { page, verifier, consent, to: page.location ? new URL(page.location) : null };
+}
+
+// Discovery (WK-1..4), CORS.
+const config = await (await fetch(`${fhir}/.well-known/smart-configuration`, { headers: { accept: 'text/html' } })).json();
+is([config.issuer, config.token_endpoint, config.code_challenge_methods_supported], [`${base}/auth`, `${base}/auth/token`, ['S256']], 'WK-2, WK-3: smart-configuration, whatever Accept says');
+const preflight = await fetch(`${base}/auth/token`, { method: 'OPTIONS', headers: { origin: 'https://app.example', 'access-control-request-method': 'POST', 'access-control-request-headers': 'authorization,content-type' } });
+is([preflight.status, preflight.headers.get('access-control-allow-origin')], [204, '*'], 'CORS preflight of the token endpoint');
+is((await get('/metadata')).body.resourceType, 'CapabilityStatement', 'metadata needs no token');
+is([(await get('/Patient')).status, (await get('/Patient')).headers.get('www-authenticate').startsWith('Bearer')], [401, true], 'no token: 401 with a challenge');
+
+// Standalone launch of a patient.
+const alice = new Browser();
+let got = await obtain(alice, 'alice', 'launch/patient openid fhirUser offline_access patient/*.rs');
+is([got.to?.searchParams.get('state'), got.to?.searchParams.get('iss')], ['a state/with=odd&bytes', `${base}/auth`], 'AR-7, RFC 9207: the exact state, and iss');
+ok(got.consent?.headers.get('content-security-policy').includes("frame-ancestors 'none'") && got.consent.headers.get('referrer-policy') === 'no-referrer'
+  && got.consent.headers.get('cache-control') === 'no-store', 'the page of consent is in no frame, no cache, no Referer');
+is((await exchange(got.to.searchParams.get('code'), 'x'.repeat(43))).body?.error, 'invalid_grant', 'PK-7: a wrong verifier');
+is((await exchange(got.to.searchParams.get('code'), got.verifier)).body?.error, 'invalid_grant', 'CE-8: and the code is gone');
+got = await obtain(alice, 'alice', 'launch/patient openid fhirUser offline_access patient/*.rs');
+let tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
+ok(tokens?.access_token && tokens.refresh_token && tokens.id_token && typeof tokens.expires_in === 'number' && tokens.token_type === 'Bearer' && tokens.patient, 'CE-9: a whole token response', Object.keys(tokens ?? {}));
+const patient = tokens.patient;
+const jwks = createRemoteJWKSet(new URL(config.jwks_uri));
+const id = await jwtVerify(tokens.id_token, jwks, { issuer: `${base}/auth`, audience: 'chart' });
+is([id.protectedHeader.alg, id.payload.fhirUser], ['RS256', `${fhir}/Patient/${patient}`], 'ID-1: the ID token verifies with jose');
+is((await exchange(got.to.searchParams.get('code'), got.verifier)).body?.error, 'invalid_grant', 'CE-5: a code twice');
+is((await get(`/Patient/${patient}`, tokens.access_token)).status, 401, 'CE-5: and its tokens end');
+got = await obtain(alice, 'alice', 'launch/patient openid fhirUser offline_access patient/*.rs');
+tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
+is((await get(`/Patient/${patient}`, tokens.access_token)).status, 200, 'one reads oneself');
+const own = await get('/Observation?_count=200', tokens.access_token);
+ok(own.body.entry.length > 5 && own.body.entry.every((e) => e.resource.subject.reference === `Patient/${patient}`), 'a search without a patient shows one\'s own alone');
+const paged = await get('/Observation?_count=5', tokens.access_token);
+ok(paged.body.entry.length === 5 && paged.body.link.some((l) => l.relation === 'next'), 'paging');
+const next = await get(paged.body.link.find((l) => l.relation === 'next').url.slice(fhir.length), tokens.access_token);
+ok(next.body.entry.length === 5 && !paged.body.entry.some((e) => next.body.entry.some((x) => x.fullUrl === e.fullUrl)), 'and the next page');
+ok((await get(`/Observation?category=laboratory&code=2345-7&date=ge2021`, tokens.access_token)).body.entry.length > 0, 'category, code, date');
+is((await get('/Observation?nonsense=1', tokens.access_token)).status, 400, 'an unknown parameter: 400');
+ok((await get(`/Patient/${patient}/$everything`, tokens.access_token)).body.entry.length > 10, '$everything');
+is([(await get(`/Patient/${patient}/_history`, tokens.access_token)).status, (await get('/Nonsense', tokens.access_token)).status], [404, 404], 'no history, no such type');
+
+// Writing under a read scope.
+const observation = { resourceType: 'Observation', status: 'final', code: { text: 'x' }, subject: { reference: `Patient/${patient}` } };
+const create = (token, body) => fetch(`${fhir}/Observation`, { method: 'POST', headers: { authorization: `Bearer ${token}`, 'content-type': 'application/fhir+json' }, body: JSON.stringify(body) });
+const refused = await create(tokens.access_token, observation);
+is([refused.status, refused.headers.get('www-authenticate')], [403, 'Bearer realm="fhir", error="insufficient_scope"'], '403 insufficient_scope');
+is((await fetch(`${fhir}/Observation`, { method: 'POST', headers: { authorization: `Bearer ${tokens.access_token}` }, body: '{' })).status, 400, 'no JSON: 400');
+
+// Refresh (RF-1..7), as fhirclient sends it: nothing but grant_type and refresh_token.
+const refreshed = await post('/auth/token', { grant_type: 'refresh_token', refresh_token: tokens.refresh_token });
+is([refreshed.status, refreshed.body.scope, refreshed.body.patient, refreshed.headers.get('cache-control'), refreshed.headers.get('pragma')],
+  [200, tokens.scope, patient, 'no-store', 'no-cache'], 'RF-5: refresh of a public client by its token alone');
+is((await post('/auth/token', { grant_type: 'refresh_token', refresh_token: tokens.refresh_token })).body.error, 'invalid_grant', 'RF-7: the old one again');
+is((await get('/Observation', refreshed.body.access_token)).status, 401, 'RF-7: ends the grant');
+
+// A practitioner chooses a patient, and ticks laboratory alone.
+const bob = new Browser();
+const laboratory = 'patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory';
+got = await obtain(bob, 'bob', 'launch/patient patient/Observation.rs patient/Patient.rs');
+ok(fields(got.consent.text, 'scope').includes(laboratory), 'G-16: the narrower scopes are offered', fields(got.consent.text, 'scope'));
+got = await obtain(bob, 'bob', 'launch/patient patient/Observation.rs', { tick: [laboratory], request: { prompt: 'consent' } });
+tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
+ok(tokens.scope.includes('laboratory') && !tokens.scope.split(' ').includes('patient/Observation.rs'), 'G-16: and granted in place of the whole', tokens.scope);
+const labs = (await get('/Observation?_count=200', tokens.access_token)).body.entry;
+ok(labs.length > 0 && labs.every((e) => e.resource.category[0].coding[0].code === 'laboratory'), 'only laboratory shows');
+is((await get('/Patient', tokens.access_token)).status, 403, 'a type that was not granted: 403');
+const others = (await get(`/Patient/${patient}`, tokens.access_token)).status;
+ok([403, 404].includes(others), 'another patient by URL', others);
+got = await obtain(bob, 'bob', 'launch/patient patient/Observation.rs', { decision: 'deny', request: { prompt: 'consent' } });
+is([got.page.status, got.to?.searchParams.get('error')], [303, 'access_denied'], 'AR-6: deny');
+
+// EHR launch.
+let home = await bob.go('/');
+const launched = await bob.go('/launch', { flow: field(home.text, 'flow'), patient });
+const handle = new URL(launched.location, base).searchParams.get('launch');
+got = await obtain(bob, 'bob', 'launch patient/Observation.rs', { request: { launch: handle } });
+tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
+is([tokens.patient, tokens.need_patient_banner], [patient, true], 'EHR launch: the patient of the launch');
+got = await obtain(bob, 'bob', 'launch patient/Observation.rs', { request: { launch: handle } });
+is(got.to?.searchParams.get('error'), 'invalid_request', 'OC-43: a handle twice');
+
+// Withdrawal is seen at once.
+const manage = await bob.go('/auth/manage');
+ok(manage.text.includes('Chart'), 'what was allowed is listed');
+for (let i = 0; i < 5; i++) {
+  const page = await bob.go('/auth/manage');
+  if (!page.text.includes('name="client_id"')) break;
+  await bob.go('/auth/manage/withdraw', { flow: field(page.text, 'flow'), client_id: field(page.text, 'client_id'), ...(page.text.includes('name="patient"') ? { patient: field(page.text, 'patient') } : {}) });
+}
+is((await get('/Observation', tokens.access_token)).status, 401, 'LF-11: a withdrawn token');
+
+// Pages do not take another session's form, nor an unknown client.
+home = await alice.go('/auth/manage');
+is((await bob.go('/auth/manage/withdraw', { flow: field(home.text, 'flow'), client_id: 'chart' })).status, 400, 'a form of another session');
+is((await new Browser().go(request({ client_id: 'nobody', scope: 'openid' }, pkce().challenge))).status, 400, 'AR-3: an unknown client is shown, not redirected');
+is((await new Browser().go('/auth/authorize?client_id=%FF')).status, 400, 'invalid UTF-8');
+is((await post('/auth/token', { grant_type: 'x'.repeat(70000) })).body.error, 'invalid_request', 'a body over 64 KiB');
+
+// Backend services with jose, RS384 or ES384 (CA-1..6, BS-1..6).
+const jwk = JSON.parse(readFileSync(keyFile, 'utf8'));
+const key = await importJWK(jwk, jwk.alg);
+const assertion = (claims = {}, header = {}) => new SignJWT({ jti: randomBytes(16).toString('hex'), ...claims }).setProtectedHeader({ alg: jwk.alg, kid: jwk.kid, typ: 'JWT', ...header })
+  .setIssuer('backend').setSubject('backend').setAudience(claims.aud ?? `${base}/auth/token`).setExpirationTime('4m').sign(key);
+const backend = async (a, scope = 'system/Observation.rs') => post('/auth/token', { grant_type: 'client_credentials', scope,
+  client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer', client_assertion: await a });
+const once = await assertion();
+const service = await backend(once);
+is([service.status, service.body.scope, 'refresh_token' in service.body], [200, 'system/Observation.rs', false], 'BS-3, BS-4: client_credentials');
+is((await backend(once)).body.error, 'invalid_client', 'CA-6: an assertion twice');
+ok((await get('/Observation?_count=200', service.body.access_token)).body.entry.length === 200, 'a backend reads everybody');
+is((await backend(assertion({ aud: `${base}/auth` }))).body.error, 'invalid_client', 'OC-39: the issuer as audience');
+is((await backend(assertion(), 'patient/*.rs')).body.error, 'invalid_scope', 'OC-69');
+const seen = await post('/auth/introspect', { token: service.body.access_token }, { authorization: `Bearer ${service.body.access_token}` });
+is([seen.body.active, seen.body.client_id, seen.body.scope], [true, 'backend', 'system/Observation.rs'], 'TI-3: introspection with a bearer token');
+is((await post('/auth/introspect', { token: 'nonsense' }, { authorization: `Bearer ${service.body.access_token}` })).body, { active: false }, 'TI-7');
+is((await post('/auth/introspect', { token: 'x' })).status, 401, 'TI-8');
+
+// openid-client: discovery, Basic with its form-encoded pair, iss of RFC 9207.
+try {
+  const client = await openid.discovery(new URL(`${base}/auth/.well-known/openid-configuration`), 'web', webSecret, openid.ClientSecretBasic(webSecret),
+    { execute: [openid.allowInsecureRequests] });
+  const verifier = openid.randomPKCECodeVerifier();
+  const url = openid.buildAuthorizationUrl(client, { redirect_uri: `${base}/apps/web/`, scope: 'openid fhirUser launch/patient patient/Patient.rs', state: 'abc', aud: fhir,
+    code_challenge: await openid.calculatePKCECodeChallenge(verifier), code_challenge_method: 'S256' });
+  let page = await alice.go(url.pathname + url.search);
+  if (page.text.includes('name="decision"')) page = await alice.go('/auth/consent', [['flow', field(page.text, 'flow')], ['decision', 'allow'], ...fields(page.text, 'scope').map((s) => ['scope', s])]);
+  const answer = await openid.authorizationCodeGrant(client, new URL(page.location), { pkceCodeVerifier: verifier, expectedState: 'abc', idTokenExpected: true });
+  is(answer.claims().fhirUser, `${fhir}/Patient/${patient}`, 'openid-client: the code flow with client_secret_basic');
+  is((await openid.fetchUserInfo(client, answer.access_token, answer.claims().sub)).fhirUser, `${fhir}/Patient/${patient}`, 'openid-client: userinfo');
+} catch (error) { ok(false, `openid-client: ${error.code ?? ''} ${error.message}`); }
+
+// A user who may write.
+got = await obtain(alice, 'alice', 'launch/patient patient/Observation.crud');
+tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
+const made = await create(tokens.access_token, observation);
+const stored = await made.json();
+is([made.status, made.headers.get('location')], [201, `${fhir}/Observation/${stored.id}/_history/1`], 'create');
+is((await create(tokens.access_token, { ...observation, subject: { reference: 'Patient/somebody-else' } })).status, 403, 'create for another patient: 403');
+const put = (body) => fetch(`${fhir}/Observation/${stored.id}`, { method: 'PUT', headers: { authorization: `Bearer ${tokens.access_token}`, 'content-type': 'application/fhir+json' }, body: JSON.stringify(body) });
+is((await put({ ...stored, status: 'amended' })).status, 200, 'update');
+is((await put({ ...stored, subject: { reference: 'Patient/somebody-else' } })).status, 403, 'moving it to another patient: 403');
+is((await fetch(`${fhir}/Observation/${stored.id}`, { method: 'DELETE', headers: { authorization: `Bearer ${tokens.access_token}` } })).status, 204, 'delete');
+is((await get(`/Observation/${stored.id}`, tokens.access_token)).status, 404, 'and it is gone');
+
+console.log(`1..${n}`);
+process.exit(failed ? 1 : 0);
