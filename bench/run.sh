@@ -2,7 +2,7 @@
 # bench/run.sh [PART...]: the figures that smart_fhir is held to, on a private cluster.
 #
 # Sets up, builds and installs as test/run.sh does, then runs the parts (default: all): rls, requests,
-# tokens, functions, today, rows. Each prints a figure beside that of its named baseline in the same run, and leaves
+# tokens, oauth, functions, today, rows. Each prints a figure beside that of its named baseline in the same run, and leaves
 # a table in bench/results; report.md and the charts there are made of them. ROWS is the size of
 # the table (default 1M; 10M works and takes about ten times as long), SIZES the smaller sizes for growth,
 # QUICK=1 a smoke run of minutes with few rows. What is missing and optional (PgBouncer, npm's jose, libjwt) is skipped and said.
@@ -13,7 +13,7 @@ export ROWS=${ROWS:-1M}
 export SIZES=${SIZES:-${QUICK:+5k}}
 export SIZES=${SIZES:-10k 100k 1M}
 export QUICK=${QUICK:-}
-[ $# -gt 0 ] || set -- rls requests tokens functions today rows
+[ $# -gt 0 ] || set -- rls requests tokens oauth functions today rows
 "$ROOT/tools/setup.sh" || die 'set-up failed'
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v pgbouncer >/dev/null; then
   case " $* " in *' requests '*) apt-get install -y -q --no-install-recommends pgbouncer >/dev/null 2>&1 || true ;; esac

@@ -89,7 +89,7 @@ verify(const char *jwt, const char *audience, Jsonb **claims)
 }
 
 static Jsonb *
-verify_request(FunctionCallInfo fcinfo, void *arg)
+verify_request(FunctionCallInfo fcinfo, const void *arg)
 {
 	Jsonb *claims;
 	JoseStatus status = PG_ARGISNULL(0) ? JOSE_MALFORMED

@@ -192,7 +192,7 @@ endpoint_revoke(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 Datum
 smart_oauth_userinfo(PG_FUNCTION_ARGS)
 {
-	Outcome outcome = {0};
+	Outcome outcome = {.endpoint = "userinfo"};
 	OwnToken token;
 
 	if (PG_ARGISNULL(0))

@@ -18,7 +18,7 @@ outcome_refuse(Outcome *outcome, int status, const char *error, const char *desc
 	outcome->error = error;
 	outcome->description = description;
 	outcome->body = NULL;
-	answer_log("token", error, reason, NULL);
+	answer_log(outcome->endpoint, error, reason, outcome->failed_as);
 	return false;
 }
 

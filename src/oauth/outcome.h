@@ -9,6 +9,7 @@
 
 typedef struct Outcome
 {
+	const char *endpoint; /* for the log: token, introspect, revoke, userinfo */
 	int status;
 	Jsonb *body;			 /* of a success; NULL: none */
 	const char *error;		 /* NULL: a success */
@@ -21,7 +22,7 @@ typedef struct Outcome
 	const char *grant_id;
 } Outcome;
 
-/* A refusal; reason goes to the server's log alone. Returns false. */
+/* A refusal; reason, and who failed, go to the server's log alone. Returns false. */
 extern bool outcome_refuse(Outcome *outcome, int status, const char *error, const char *description,
 						   const char *reason);
 /* The answer; a failure is counted, and beyond the limit it is 429. */

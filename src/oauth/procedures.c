@@ -40,7 +40,14 @@ PG_FUNCTION_INFO_V1(smart_oauth_revoke);
 PG_FUNCTION_INFO_V1(smart_oauth_burn);
 PG_FUNCTION_INFO_V1(smart_oauth_redeem);
 
-typedef bool (*Endpoint)(const Jsonb *request, const Jsonb *headers, Outcome *outcome);
+typedef struct Endpoint
+{
+	const char *name;
+	bool (*run)(const Jsonb *request, const Jsonb *headers, Outcome *outcome);
+} Endpoint;
+
+static const Endpoint endpoints[] = {
+	{"token", endpoint_token}, {"introspect", endpoint_introspect}, {"revoke", endpoint_revoke}};
 
 void
 procedure_require_nonatomic(FunctionCallInfo fcinfo, const char *name)
@@ -76,7 +83,8 @@ procedure_make_durable(void)
 }
 
 Datum
-procedure_commit(FunctionCallInfo fcinfo, Jsonb *(*work)(FunctionCallInfo, void *), void *arg)
+procedure_commit(FunctionCallInfo fcinfo, Jsonb *(*work)(FunctionCallInfo, const void *),
+				 const void *arg)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	TupleDesc desc;
@@ -115,50 +123,47 @@ require_arguments(FunctionCallInfo fcinfo, int first, const char *const *names)
 static const char *const message_names[] = {"request", "headers"};
 
 static Jsonb *
-run_endpoint(FunctionCallInfo fcinfo, void *endpoint)
+run_endpoint(FunctionCallInfo fcinfo, const void *endpoint)
 {
-	Outcome outcome = {0};
+	Outcome outcome = {.endpoint = ((const Endpoint *) endpoint)->name};
 
-	(void) ((Endpoint) endpoint)(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), &outcome);
+	(void) ((const Endpoint *) endpoint)->run(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), &outcome);
 	procedure_make_durable();
 	return outcome_answer(&outcome);
 }
 
 static Datum
-call_endpoint(FunctionCallInfo fcinfo, const char *name, Endpoint endpoint)
+call_endpoint(FunctionCallInfo fcinfo, const Endpoint *endpoint)
 {
-	procedure_require_nonatomic(fcinfo, name);
+	procedure_require_nonatomic(fcinfo, psprintf("smart.%s()", endpoint->name));
 	require_arguments(fcinfo, 0, message_names);
-	return procedure_commit(fcinfo, run_endpoint, (void *) endpoint);
+	return procedure_commit(fcinfo, run_endpoint, endpoint);
 }
 
 Datum
 smart_oauth_token(PG_FUNCTION_ARGS)
 {
-	return call_endpoint(fcinfo, "smart.token()", endpoint_token);
+	return call_endpoint(fcinfo, &endpoints[0]);
 }
 
 Datum
 smart_oauth_introspect(PG_FUNCTION_ARGS)
 {
-	return call_endpoint(fcinfo, "smart.introspect()", endpoint_introspect);
+	return call_endpoint(fcinfo, &endpoints[1]);
 }
 
 Datum
 smart_oauth_revoke(PG_FUNCTION_ARGS)
 {
-	return call_endpoint(fcinfo, "smart.revoke()", endpoint_revoke);
+	return call_endpoint(fcinfo, &endpoints[2]);
 }
 
-static Endpoint
+static const Endpoint *
 endpoint_by_name(const char *name)
 {
-	if (strcmp(name, "token") == 0)
-		return endpoint_token;
-	if (strcmp(name, "introspect") == 0)
-		return endpoint_introspect;
-	if (strcmp(name, "revoke") == 0)
-		return endpoint_revoke;
+	for (size_t i = 0; i < lengthof(endpoints); i++)
+		if (strcmp(name, endpoints[i].name) == 0)
+			return &endpoints[i];
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("invalid value for parameter \"%s\"", "endpoint"),
@@ -182,7 +187,7 @@ Datum
 smart_oauth_burn(PG_FUNCTION_ARGS)
 {
 	Outcome outcome = {0};
-	Endpoint endpoint;
+	const Endpoint *endpoint;
 	char *receipt;
 	char *answer;
 	Jsonb *json;
@@ -197,7 +202,8 @@ smart_oauth_burn(PG_FUNCTION_ARGS)
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
 	endpoint = endpoint_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	require_arguments(fcinfo, 1, message_names);
-	(void) endpoint(PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2), &outcome);
+	outcome.endpoint = endpoint->name;
+	(void) endpoint->run(PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2), &outcome);
 	json = outcome_answer(&outcome);
 	answer = JsonbToCString(NULL, &json->root, VARSIZE(json));
 	receipt = secret_make();

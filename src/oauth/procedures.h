@@ -17,6 +17,7 @@ extern void procedure_make_durable(void);
  * it, and a cancellation before the commit, leave all as it was.
  */
 extern Datum procedure_commit(FunctionCallInfo fcinfo,
-							  Jsonb *(*work)(FunctionCallInfo fcinfo, void *arg), void *arg);
+							  Jsonb *(*work)(FunctionCallInfo fcinfo, const void *arg),
+							  const void *arg);
 
 #endif /* SMART_FHIR_OAUTH_PROCEDURES_H */
