@@ -9,7 +9,9 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -151,15 +153,28 @@ grant_end_client(const OauthClient *client, const char *event)
 	StoreRow *row;
 	List *grants = NIL;
 	ListCell *cell;
+	MemoryContext work;
+	MemoryContext caller;
 
 	client_add_event(client->client_id, event, secret_make_id());
 	scan = store_scan_begin(STORE_GRANT_BY_CLIENT, CStringGetTextDatum(client->client_id));
 	while ((row = store_scan_next(scan)) != NULL)
+	{
 		grants = lappend(grants, store_text(row, GRANT_GRANT_ID));
+		store_free(row);
+	}
 	store_scan_end(scan);
-	/* that they are over stands in the event */
+	/* that they are over stands in the event; there may be a million of them */
+	work = AllocSetContextCreate(CurrentMemoryContext, "smart_fhir grants", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(work);
 	foreach(cell, grants)
+	{
 		revoke_access_tokens(lfirst(cell));
+		MemoryContextReset(work);
+		CHECK_FOR_INTERRUPTS();
+	}
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(work);
 	grant_end(client->grant_id);
 }
 

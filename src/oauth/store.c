@@ -216,11 +216,28 @@ read_tuple(StoreRow *row, HeapTuple tuple, TupleDesc desc)
 				errhint("Run ALTER EXTENSION smart_fhir_oauth UPDATE."));
 	row->tid = tuple->t_self;
 	row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
-	heap_deform_tuple(heap_copytuple(tuple), desc, row->values + 1, row->nulls + 1);
+	row->tuple = heap_copytuple(tuple);
+	heap_deform_tuple(row->tuple, desc, row->values + 1, row->nulls + 1);
 	/* out of the TOAST table now, while a snapshot holds what it refers to */
 	for (int i = 0; i < desc->natts; i++)
 		if (!row->nulls[i + 1] && TupleDescAttr(desc, i)->attlen == -1)
-			row->values[i + 1] = PointerGetDatum(PG_DETOAST_DATUM(row->values[i + 1]));
+		{
+			struct varlena *value = PG_DETOAST_DATUM(row->values[i + 1]);
+
+			row->unpacked[i + 1] = PointerGetDatum(value) != row->values[i + 1];
+			row->values[i + 1] = PointerGetDatum(value);
+		}
+}
+
+void
+store_free(StoreRow *row)
+{
+	/* values that were unpacked are allocations of their own */
+	for (int i = 1; i <= STORE_MAX_COLUMNS; i++)
+		if (row->unpacked[i])
+			pfree(DatumGetPointer(row->values[i]));
+	heap_freetuple(row->tuple);
+	pfree(row);
 }
 
 StoreScan *

@@ -10,6 +10,7 @@
 #define SMART_FHIR_OAUTH_STORE_H
 
 #include "access/genam.h"
+#include "access/htup.h"
 #include "storage/itemptr.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
@@ -188,8 +189,11 @@ typedef struct StoreRow
 	StoreTable table;
 	ItemPointerData tid;
 	TransactionId xmin; /* with tid: this version of the row and no other */
+	HeapTuple tuple;	/* what the values point into; NULL for a row that is being made */
 	Datum values[STORE_MAX_COLUMNS + 1];
 	bool nulls[STORE_MAX_COLUMNS + 1];
+	bool unpacked[STORE_MAX_COLUMNS +
+				  1]; /* the value was in short or compressed form, or elsewhere */
 } StoreRow;
 
 typedef struct StoreScan StoreScan;
@@ -198,6 +202,8 @@ typedef struct StoreScan StoreScan;
 extern StoreScan *store_scan_begin(StoreIndex index, Datum key);
 extern StoreRow *store_scan_next(StoreScan *scan); /* NULL: no more */
 extern void store_scan_end(StoreScan *scan);
+/* Give back a row of a long scan that nothing was changed in. */
+extern void store_free(StoreRow *row);
 
 /* The one row, or NULL. */
 extern StoreRow *store_find(StoreIndex index, Datum key);

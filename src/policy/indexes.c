@@ -47,9 +47,9 @@ PG_FUNCTION_INFO_V1(smart_has_irregular_rows);
 typedef struct Wanted
 {
 	Oid method;
-	Node *first;	 /* NULL: any key */
-	Node *second;	 /* NULL: any, or none */
-	Node *predicate; /* NULL: none */
+	Node *first;		 /* NULL: any key */
+	Node *second;		 /* NULL: any, or none */
+	Node *predicate;	 /* NULL: none */
 	const char *storage; /* how it is stored, as SQL; or NULL */
 } Wanted;
 
