@@ -9,7 +9,7 @@ CREATE FUNCTION smart_internal.oauth_duty(duty text) RETURNS text[]
     WHEN 'people' THEN '{authorize,approve,create_launch,cds_authorization,withdraw_grant,end_user_session,grants}'
     WHEN 'administration' THEN '{configure_server,oauth_configure,server_configuration,create_signing_key,retire_signing_key,
       drop_signing_key,server_jwks,register_client,update_client,rotate_client_secret,set_client_jwks,disable_client,enable_client,
-      create_registration_token,client,after_restore,add_cds_client,drop_cds_client,revoke_tokens,unrevoke}'
+      create_registration_token,client,after_restore,add_cds_client,drop_cds_client,revoke_tokens,unrevoke,revocation}'
   END
 $$;
 
@@ -22,7 +22,7 @@ CREATE FUNCTION smart_internal.oauth_duty_objects(duty text) RETURNS SETOF text
         AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname IN ('smart_fhir', 'smart_fhir_oauth'))
   UNION ALL
   SELECT format('SELECT ON %s', c.oid::regclass) FROM pg_class c
-    WHERE c.relname = ANY (smart_internal.oauth_duty(duty)) AND c.relnamespace = 'smart'::regnamespace AND c.relkind = 'v'
+    WHERE c.relname = ANY (smart_internal.oauth_duty(duty)) AND c.relnamespace = 'smart'::regnamespace AND c.relkind IN ('v', 'r')
 $$;
 
 CREATE FUNCTION smart_internal.oauth_change_duty(role regrole, duty text, statement text) RETURNS void
