@@ -237,7 +237,7 @@ is(ask(token('system/Observation.rus'), 'update', "PREPARE kept AS UPDATE o SET 
 # --- a long export against a short token ----------------------------------------------------------
 # doc/operations.md: chunks by key, each in a transaction of its own, with the token that is valid then.
 $node->safe_psql('postgres', "INSERT INTO o SELECT 'x' || lpad(i::text, 5, '0'), obs('x' || i, 'p1') FROM generate_series(1, 2000) i");
-my ($last, $n, $chunks, $renewed) = ('', 0, 0, 0);
+my ($last, $n, $chunks, $renewed, @others) = ('', 0, 0, 0);
 my $token = token('system/*.rs', undef, 2);
 my $started = time;
 while (1)
@@ -247,7 +247,8 @@ while (1)
   if ($status != 0)
   {
     # 28000: the client comes back with a new token, and the export goes on where it was
-    like($err, qr/access token is not accepted/, 'the token has expired in the middle');
+    # (how often depends on the machine, so these are counted, not tested one by one)
+    push @others, $err unless $err =~ /access token is not accepted/;
     %tokens = ();
     $token = token('system/*.rs', undef, 2);
     $renewed++;
@@ -260,7 +261,8 @@ while (1)
   $chunks++;
   $last = $ids[-1];
 }
-is($n, 2004, "the export is complete: $chunks chunks, $renewed renewals");
+is_deeply(\@others, [], 'nothing but an expired token stops a chunk');
+is($n, 2004, 'the export is complete') or diag("$chunks chunks, $renewed renewals");
 cmp_ok($renewed, '>', 0, 'and took longer than a token lives');
 # The other way, one snapshot: the server logs in again inside one REPEATABLE READ transaction. A cursor would end with its session.
 my ($first, $second) = (token('system/*.rs', undef, 3), token('system/*.rs', undef, 60));
