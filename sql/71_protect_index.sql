@@ -130,7 +130,7 @@ COMMENT ON FUNCTION smart_internal.concurrent_index(regclass, text, text) IS
   'The statements that build an index of smart.protect() without blocking writers.';
 
 CREATE FUNCTION smart_internal.all_index_statements(relation regclass, path name[]) RETURNS SETOF text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   WITH statement AS (
     SELECT s.*, m.n FROM ROWS FROM (smart_internal.missing_indexes(relation)) WITH ORDINALITY m (suffix, definition, n),
       LATERAL smart_internal.concurrent_index(relation, m.suffix, m.definition) WITH ORDINALITY s (text, line))

@@ -49,7 +49,7 @@ COMMENT ON FUNCTION smart_internal.others_rights(oid, text[]) IS
   'Which of these rights others than its owner hold on a relation or on a column of it.';
 
 CREATE FUNCTION smart_internal.protect_hazards(relation regclass) RETURNS SETOF text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   WITH part AS (
     SELECT t.relid, t.kind, CASE WHEN t.relid <> relation THEN ' on partition ' || t.relid::regclass END AS place
     FROM smart_internal.partitions(relation) t)
@@ -68,8 +68,21 @@ $$;
 COMMENT ON FUNCTION smart_internal.protect_hazards(regclass) IS
   'Why smart.protect() would refuse a table unless forced: rights that row-level security does not cover, other permissive policies.';
 
-CREATE FUNCTION smart_internal.ways_round(relation oid) RETURNS SETOF text
+CREATE FUNCTION smart_internal.views_over(
+  relation oid, OUT relid oid, OUT relkind "char", OUT invoker boolean, OUT unbound boolean, OUT rolname name) RETURNS SETOF record
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT c.oid, c.relkind,
+    coalesce((SELECT option_value::boolean FROM pg_options_to_table(c.reloptions) WHERE option_name = 'security_invoker'), false),
+    o.rolsuper OR o.rolbypassrls, o.rolname
+  FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_roles o ON o.oid = c.relowner
+  WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = relation
+    AND c.oid <> relation AND c.relkind IN ('v', 'm')
+$$;
+COMMENT ON FUNCTION smart_internal.views_over(oid) IS
+  'Views and materialized views that read a relation; invoker: with the rights of who asks; unbound: their owner is a role that policies do not bind.';
+
+CREATE FUNCTION smart_internal.ways_round(relation oid) RETURNS SETOF text
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   WITH RECURSIVE
   part AS (SELECT t.relid FROM smart_internal.partitions(relation) t),
   -- tables that inherit without being partitions
@@ -77,22 +90,16 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT i.inhrelid FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = relation AND NOT c.relispartition
     UNION
     SELECT i.inhrelid FROM child JOIN pg_inherits i ON i.inhparent = child.relid),
-  reader AS (
-    SELECT DISTINCT d.refobjid AS below, c.oid AS relid, c.relkind,
-      coalesce((SELECT option_value::boolean FROM pg_options_to_table(c.reloptions) WHERE option_name = 'security_invoker'), false) AS invoker,
-      o.rolsuper OR o.rolbypassrls AS unbound, o.rolname
-    FROM pg_depend d JOIN pg_rewrite r ON r.oid = d.objid JOIN pg_class c ON c.oid = r.ev_class JOIN pg_roles o ON o.oid = c.relowner
-    WHERE d.classid = 'pg_rewrite'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid <> c.oid AND c.relkind IN ('v', 'm')),
   -- views over views: whose rights reach the table? of who asks (asks), or of a role that policies do not bind (round)
   view (relid, kind, role, reads) AS (
     SELECT reader.relid, reader.relkind, reader.rolname,
       CASE WHEN reader.relkind = 'm' THEN 'round' WHEN reader.invoker THEN 'asks' WHEN reader.unbound THEN 'round' ELSE 'bound' END
-    FROM reader JOIN part ON part.relid = reader.below
+    FROM part, smart_internal.views_over(part.relid) reader
     UNION
     SELECT reader.relid, reader.relkind, CASE WHEN view.reads = 'asks' THEN reader.rolname ELSE view.role END,
       CASE WHEN reader.relkind = 'm' OR view.reads = 'round' THEN 'round' WHEN view.reads = 'bound' THEN 'bound'
            WHEN reader.invoker THEN 'asks' WHEN reader.unbound THEN 'round' ELSE 'bound' END
-    FROM view JOIN reader ON reader.below = view.relid)
+    FROM view, smart_internal.views_over(view.relid) reader)
   SELECT DISTINCT format('table %s inherits from it, is not protected, and others may use it', child.relid::regclass)
   FROM child WHERE coalesce(cardinality(smart_internal.own_policies(child.relid)), 0) < 4
     AND EXISTS (SELECT FROM smart_internal.others_rights(child.relid, '{SELECT,INSERT,UPDATE,DELETE}'))
@@ -165,7 +172,7 @@ CREATE FUNCTION smart_internal.protect(
   type text DEFAULT NULL, id text DEFAULT 'id', shared boolean DEFAULT NULL, compartment text DEFAULT NULL,
   fhir_version text DEFAULT 'R4', base_url text DEFAULT NULL, follow text DEFAULT NULL, index boolean DEFAULT true,
   force boolean DEFAULT false, order_by text DEFAULT NULL, followed boolean DEFAULT NULL) RETURNS text
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET standard_conforming_strings = on SET array_nulls = on SET transform_null_equals = off AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off SET standard_conforming_strings = on SET array_nulls = on SET transform_null_equals = off AS $$
 #variable_conflict use_variable
 DECLARE
   kind "char";
@@ -337,7 +344,7 @@ COMMENT ON FUNCTION smart.protect IS
   'Puts a table of FHIR resources under row-level security: four ordinary policies, FORCE ROW LEVEL SECURITY, an index on the rows'' patients, a trigger against TRUNCATE; partitions too. Idempotent; the caller must own the table. Returns NULL, or with index => false the CREATE INDEX CONCURRENTLY statements to run. Errors: 22023 parameter, 42501 owner, 42809 no table, 55000 while other roles or policies would go round it (force => true overrides). doc/reference.md describes the parameters.';
 
 CREATE FUNCTION smart_internal.unprotect(relation regclass) RETURNS void
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 #variable_conflict use_variable
 DECLARE
   owner oid;
@@ -402,7 +409,7 @@ COMMENT ON FUNCTION smart.unprotect(regclass) IS
   'Takes away what smart.protect() put on a table and its partitions. Errors: 42501 owner, 55000 when it is not protected.';
 
 CREATE FUNCTION smart_internal.protection_state(relation oid) RETURNS text
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
   SELECT coalesce(string_agg(problem, '; ' ORDER BY n, problem), 'ok')
   FROM pg_class c, smart_internal.policy_info(c.oid::regclass) i,
     LATERAL (
@@ -460,7 +467,7 @@ CREATE FUNCTION smart_internal.attaches_partition(command pg_ddl_command) RETURN
 COMMENT ON FUNCTION smart_internal.attaches_partition(pg_ddl_command) IS 'Is this command of pg_event_trigger_ddl_commands() an ALTER TABLE ... ATTACH PARTITION?';
 
 CREATE FUNCTION smart_internal.protect_new_partitions() RETURNS event_trigger
-LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off AS $$
 DECLARE
   part record;
   hazards text;

@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
+
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
@@ -24,6 +26,7 @@
 PG_FUNCTION_INFO_V1(smart_protect_error);
 PG_FUNCTION_INFO_V1(smart_policy_info);
 PG_FUNCTION_INFO_V1(smart_is_fhir_type);
+PG_FUNCTION_INFO_V1(smart_type_of_name);
 PG_FUNCTION_INFO_V1(smart_in_compartment);
 PG_FUNCTION_INFO_V1(smart_has_one_subject);
 PG_FUNCTION_INFO_V1(smart_type_is_shared);
@@ -147,6 +150,43 @@ smart_is_fhir_type(PG_FUNCTION_ARGS)
 	FhirVersion version;
 
 	PG_RETURN_BOOL(type_args(fcinfo, &version) >= 0);
+}
+
+/* Letters and digits alone, in lower case. */
+static char *
+plain_name(const char *name)
+{
+	char *result = palloc(strlen(name) + 1);
+	char *end = result;
+
+	for (; *name != '\0'; name++)
+		if (isalnum((unsigned char) *name))
+			*end++ = pg_ascii_tolower((unsigned char) *name);
+	*end = '\0';
+	return result;
+}
+
+/* smart_internal.type_of_name(name text, fhir_version text) -> text */
+Datum
+smart_type_of_name(PG_FUNCTION_ARGS)
+{
+	static const char *const endings[] = {"", "s", "history", "shistory"};
+	char *given = plain_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	FhirVersion version = version_arg(fcinfo, 1);
+
+	for (int i = 0; i < fhir_type_count(version); i++)
+	{
+		const char *type = fhir_type_name(version, i);
+		char *name = plain_name(type);
+		size_t len = strlen(name);
+
+		if (strncmp(given, name, len) != 0)
+			continue;
+		for (size_t j = 0; j < lengthof(endings); j++)
+			if (strcmp(given + len, endings[j]) == 0)
+				PG_RETURN_TEXT_P(cstring_to_text(type));
+	}
+	PG_RETURN_NULL();
 }
 
 Datum

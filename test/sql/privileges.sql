@@ -17,17 +17,17 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{smart_scope_in,smart_scope_out,smart_scope_recv,smart_scope_send,smart_scope_eq,smart_scope_ne,smart_scope_lt,
 	   smart_scope_le,smart_scope_gt,smart_scope_ge,smart_scope_cmp,smart_scope_hash,smart_scope_hash_extended,
 	   smart_scope_contains,smart_scope_contained,smart_scope_both,smart_scope_either}'),
-	('API: check that the caller owns the table', '{protect,unprotect,refresh_followed}'),
+	('API: check that the caller owns the table', '{protect,unprotect,protect_schema,refresh_followed}'),
 	('policy functions: policies and index expressions call them with the querying role''s rights',
 	 '{row_policy,row_patients,row_patient,row_is_regular,followed_references,resource_json}'),
 	('policy functions: stand in folded plans, which are checked against the querying role',
 	 '{row_check,session_patient,session_patient_reference,session_patient_uuid,session_patient_marks,session_patients,session_patient_references,
 	   session_patient_uuids,patient_key,patient_reference,patient_uuid,patient_keys,patient_references,patient_uuids,among_patients}'),
 	('policy functions: the view protected_table calls them with the reader''s rights',
-	 '{policy_info,own_policies,partitions,others_rights,protect_hazards,ways_round,costly_policies,refuses_truncate,protection_state,
+	 '{policy_info,own_policies,partitions,others_rights,protect_hazards,views_over,ways_round,costly_policies,refuses_truncate,protection_state,
 	   patients_index,has_irregular_rows,fhir_revision}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
-	 '{protect_error,column_or_expression,expression_type,base_type,put_policies,put_truncate_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
+	 '{protect_error,column_or_expression,expression_type,base_type,type_of_name,look_at_table,put_policies,put_truncate_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
 	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,spells_references,has_one_subject,follow_links,follow_rows,has_unique_id,link_tables,drop_follow_triggers,keep_followed_by,link_follower,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}')
 ) AS listed (reason, names);
 

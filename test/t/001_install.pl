@@ -68,6 +68,19 @@ isnt($status, 0, 'the schema cannot be changed');
 ($status, $stdout, $stderr) = $node->psql('postgres', 'CREATE EXTENSION smart_fhir SCHEMA public');
 isnt($status, 0, 'nor chosen');
 
+# Schema smart holds what doc/reference.md documents for users, and the other way round; the functions of
+# the type smart_scope are documented as its operators.
+my $reference = PostgreSQL::Test::Utils::slurp_file("$ENV{TESTDIR}/doc/reference.md");
+my @in_smart = split /\n/, $node->safe_psql('clean', q{
+  SELECT DISTINCT p.proname FROM pg_catalog.pg_proc p WHERE p.pronamespace = 'smart'::regnamespace AND p.proname !~ '^smart_scope_'
+  UNION SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace = 'smart'::regnamespace AND c.relkind IN ('r', 'v')
+  ORDER BY 1});
+is(join(' ', grep { $reference !~ /\bsmart\.\Q$_\E\b|`\Q$_\E\(\)/ } @in_smart), '', 'what is in schema smart is in the reference');
+my %in_smart = map { $_ => 1 } @in_smart;
+my %documented = map { $_ => 1 } $reference =~ /\bsmart\.(\w+)\(/g;
+is(join(' ', grep { !$in_smart{$_} } sort keys %documented), '', 'and what the reference calls is there');
+cmp_ok(scalar(@in_smart), '<=', 60, 'which is a list that a person can read');
+
 # Every function says what it is for.
 is_sql('clean', q{
   SELECT pg_catalog.string_agg(p.oid::regprocedure::text, ', ' ORDER BY p.oid)
