@@ -115,10 +115,12 @@ compat_check_execute(Oid function)
 /* 19: table scans take flags, a deletion options in place of changing_part */
 #if PG_VERSION_NUM >= 190000
 #define compat_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL, 0)
+#define compat_table_index_fetch_begin(rel) table_index_fetch_begin((rel), 0)
 #define compat_table_tuple_delete(rel, tid, cid, snapshot, wait, failure)                          \
 	table_tuple_delete((rel), (tid), (cid), 0, (snapshot), InvalidSnapshot, (wait), (failure))
 #else
 #define compat_table_beginscan(rel, snapshot) table_beginscan((rel), (snapshot), 0, NULL)
+#define compat_table_index_fetch_begin(rel) table_index_fetch_begin(rel)
 #define compat_table_tuple_delete(rel, tid, cid, snapshot, wait, failure)                          \
 	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, (wait), (failure), false)
 #endif

@@ -548,7 +548,7 @@ stored_rows_naming(StoredTable *table, Relation rel, const char *reference, int 
 bool
 stored_row_fetch(StoredTable *table, Relation rel, ItemPointer tid, TransactionId *inserter)
 {
-	IndexFetchTableData *fetch = table_index_fetch_begin(rel);
+	IndexFetchTableData *fetch = compat_table_index_fetch_begin(rel);
 	SnapshotData dirty;
 	bool again = false;
 	bool found;
