@@ -125,6 +125,13 @@ compat_check_execute(Oid function)
 	table_tuple_delete((rel), (tid), (cid), (snapshot), InvalidSnapshot, (wait), (failure), false)
 #endif
 
+/* 19: fetching by index takes flags */
+#if PG_VERSION_NUM >= 190000
+#define compat_table_index_fetch_begin(rel) table_index_fetch_begin((rel), 0)
+#else
+#define compat_table_index_fetch_begin(rel) table_index_fetch_begin(rel)
+#endif
+
 /* 19: these come with fewer other headers */
 #include "access/htup_details.h"
 #include "funcapi.h"
