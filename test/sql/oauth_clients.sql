@@ -73,9 +73,12 @@ SELECT answer->'status' AS status, answer->'headers' AS headers, jsonb_pretty((a
 	answer->'body'->>'client_id' <> 'mine' AS made
 FROM smart.register('{"client_id":"mine","redirect_uris":["https://app.example/cb"],"scope":"openid offline_access patient/*.rs system/*.rs user/*.rs",
 	"grant_types":["authorization_code","refresh_token","client_credentials"],"offline_access":true,"introspection":"any","application_type":"native"}', '{}') answer;
+-- psql's idea of the width of such a character differs by its version
+\pset format unaligned
 SELECT change, smart.register('{"redirect_uris":["https://app.example/cb"]}'::jsonb || change, '{}')->'body'->>'error' AS error FROM unnest(ARRAY[
 	'{"redirect_uris":["com.example:/cb"]}', '{"redirect_uris":["http://app.example/cb"]}', '{"redirect_uris":[7]}', '{"scope":"patient/*.x"}', '{"grant_types":["client_credentials"]}',
 	'{"client_name":"a\u202eb"}', '{"client_name":"a\nb"}', '{"logo_uri":"http://localhost/logo"}', '{"jwks":{"keys":[]}}', '{"token_endpoint_auth_method":"private_key_jwt"}', '{"contacts":"me"}']::jsonb[]) change;
+\pset format aligned
 SELECT smart.register(jsonb_build_object('redirect_uris', '["https://app.example/cb"]'::jsonb, 'client_name', repeat('a', 101)), '{}')->'body'->>'error' AS long_name,
 	smart.register('[]', NULL)->'body'->>'error' AS array, oa.why('SELECT smart.register(NULL, NULL)') AS nothing;
 -- by a token that is good once

@@ -14,7 +14,7 @@ my $calls = $ENV{CALLS} || 20000;
 my $seed = $ENV{SEED} || 12;
 
 my $node = PostgreSQL::Test::Cluster->new('any_arguments');
-$node->init;
+$node->init(extra => [ '--encoding=UTF8', '--locale=C' ]);
 $node->append_conf('postgresql.conf', "jit = off\nmax_stack_depth = '1MB'");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
