@@ -37,7 +37,14 @@ script smart_by_id 'SELECT smart.login(:patient);' "$(printf "$by_id" '')"
 script hand_by_id 'SELECT length(:patient);' "$(printf "$by_id" " AND patient_id = 'p7'")"
 script smart_backend 'SELECT smart.login(:backend);' "$(printf "$by_id" '')"
 script hand_backend 'SELECT length(:backend);' "$(printf "$by_id" '')"
+# a patient's app, then a backend, on one connection: a request a pipeline
+by_ids="SELECT id, resource FROM obs_key WHERE id IN ('o7', 'o1007')%s;"
+script smart_turn "SELECT smart.login(:patient);" "$(printf "$by_id" '')"$'\n'"SELECT count(*) FROM obs_key WHERE true;"
+script hand_turn '' "$(printf "$by_id" " AND patient_id = 'p7'")"$'\n'"SELECT count(*) FROM obs_key WHERE patient_id = 'p7';"
+script smart_turn_backend 'SELECT smart.login(:backend);' "$(printf "$by_id" '')"$'\n'"$(printf "$by_ids" '')"
+script hand_turn_backend '' "$(printf "$by_id" '')"$'\n'"$(printf "$by_ids" '')"
 for kind in smart hand; do
+  cat "$dir/${kind}_turn.pipelined.sql" "$dir/${kind}_turn_backend.pipelined.sql" >"$dir/${kind}_turns.sql"
   cat "$dir/$kind.sql" "$dir/${kind}_backend.sql" >"$dir/${kind}_alternating.sql"
 done
 
@@ -68,6 +75,40 @@ compare 'patient token, by id: 8 clients' 8 smart_by_id hand_by_id 1.10
 compare 'backend token, by id: 8 clients' 8 smart_backend hand_backend
 compare 'patient and backend tokens alternating: 1 client' 1 smart_alternating hand_alternating 1.5
 compare 'patient and backend tokens alternating: 8 clients' 8 smart_alternating hand_alternating 1.5
+compare 'patient and backend in turn (login, by id, count; login, two by id), without login: 1 client' 1 smart_turns hand_turns 1.25
+compare 'patient and backend in turn (login, by id, count; login, two by id), without login: 8 clients' 8 smart_turns hand_turns 1.25
+compare 'backend (login, two by id), without login: 1 client' 1 smart_turn_backend.pipelined hand_turn_backend.pipelined 1.10
+
+# what a backend keeps: 500 prepared statements over 20 tables, for a patient and a backend in turn
+memory=$(psql_quiet -v patient="$patient" -v backend="$backend" <<'SQL' | tail -1
+SET client_min_messages = error;
+CREATE SCHEMA kept;
+GRANT USAGE ON SCHEMA kept TO bench_app;
+DO $$ BEGIN FOR i IN 1..20 LOOP
+  EXECUTE format('CREATE TABLE kept.t%s (id text PRIMARY KEY, patient_id text, resource jsonb)', i);
+  PERFORM smart.protect(format('kept.t%s', i)::regclass, 'Observation', patients => 'patient_id');
+  EXECUTE format('GRANT SELECT ON kept.t%s TO bench_app', i);
+END LOOP; END $$;
+SELECT set_config('bench.patient', :'patient', false), set_config('bench.backend', :'backend', false);
+SET plan_cache_mode = force_generic_plan;
+SET ROLE bench_app;
+DO $$ BEGIN FOR i IN 1..500 LOOP
+  EXECUTE format('PREPARE kept_%s(text) AS SELECT id, resource FROM kept.t%s WHERE id = $1 AND %s = %s', i, i % 20 + 1, i, i);
+END LOOP; END $$;
+DO $$ BEGIN FOR round IN 1..3 LOOP
+  PERFORM smart.login(current_setting('bench.patient'), false);
+  FOR i IN 1..500 LOOP EXECUTE format('EXECUTE kept_%s(''x'')', i); END LOOP;
+  PERFORM smart.login(current_setting('bench.backend'), false);
+  FOR i IN 1..500 LOOP EXECUTE format('EXECUTE kept_%s(''x'')', i); END LOOP;
+END LOOP; END $$;
+RESET ROLE;
+SELECT round(sum(total_bytes) FILTER (WHERE name LIKE 'smart_fhir%') / 1024) || ' ' || round(sum(total_bytes) FILTER (WHERE name IN ('CachedPlan', 'CachedPlanSource', 'CachedPlanQuery')) / 1024)
+FROM pg_backend_memory_contexts;
+SQL
+)
+psql_quiet -c 'SET client_min_messages = error; DROP SCHEMA kept CASCADE'
+printf '%-58s %12s kB %12s kB\n' 'memory: 500 prepared statements over 20 tables in turn' ${memory% *} ${memory#* }
+result requests 'memory: 500 prepared statements over 20 tables in turn' "${memory% *}" kB "PostgreSQL's own plan cache" "${memory#* }" '' ''
 
 pgbouncer=$(command -v pgbouncer || ls /usr/sbin/pgbouncer 2>/dev/null)
 if [ -z "$pgbouncer" ]; then

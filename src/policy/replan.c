@@ -30,7 +30,7 @@
 #define MAX_PLANS 1024
 #define MAX_BYTES (2 * 1024 * 1024)
 /* Numbers of kept plans that were asked for once. */
-#define N_ONCE 256
+#define N_ONCE 4096
 
 typedef struct ReplanKey
 {
