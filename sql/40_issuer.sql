@@ -1,8 +1,15 @@
 /* Issuers: who may vouch. The rows are dumped; C reads them through a cache. */
 
+-- An address from which keys may be fetched: https, or http on this machine itself; no user, no fragment, no white space.
+CREATE FUNCTION smart_internal.is_key_uri(uri text) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS
+  $$ SELECT octet_length(uri) <= 2048 AND uri ~ '^(https://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)|http://(localhost|127\.0\.0\.1|\[::1\]))(:[0-9]{1,5})?([/?][!-"$-;=?-\[\]_a-z~%]*)?$' $$;
+REVOKE ALL ON FUNCTION smart_internal.is_key_uri(text) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.is_key_uri(text) IS 'May keys be fetched from this address?';
+
 CREATE TABLE smart.issuer (
   issuer text COLLATE "C" NOT NULL,
-  jwks jsonb NOT NULL,
+  jwks jsonb,
   audience text[],
   preset text,
   algorithms text[],
@@ -21,9 +28,14 @@ CREATE TABLE smart.issuer (
   staff_types text[],
   patient_references boolean,
   levels text[],
+  jwks_uri text,
+  discover boolean,
+  refuse_after timestamptz,
   CONSTRAINT issuer_pkey PRIMARY KEY (issuer),
   CONSTRAINT issuer_name CHECK (pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.>) 0
     AND pg_catalog.octet_length(issuer) OPERATOR(pg_catalog.<) 512),
+  CONSTRAINT issuer_jwks CHECK (jwks IS NOT NULL OR jwks_uri IS NOT NULL OR discover IS TRUE),
+  CONSTRAINT issuer_jwks_uri CHECK (smart_internal.is_key_uri(jwks_uri)),
   -- without either, a token that was made for another server would be accepted
   CONSTRAINT issuer_audience CHECK (audience IS NOT NULL OR client_ids IS NOT NULL),
   CONSTRAINT issuer_audience_names CHECK (pg_catalog.cardinality(audience) OPERATOR(pg_catalog.>) 0
@@ -72,17 +84,23 @@ CREATE FUNCTION smart.add_issuer(
   base_urls text[] DEFAULT NULL, claim_map jsonb DEFAULT NULL, max_patients int DEFAULT NULL,
   patient_from_fhir_user boolean DEFAULT NULL, patient_aliases regprocedure DEFAULT NULL,
   user_patients regprocedure DEFAULT NULL, user_sees_all boolean DEFAULT NULL, staff_types text[] DEFAULT NULL,
-  patient_references boolean DEFAULT NULL, levels text[] DEFAULT NULL)
+  patient_references boolean DEFAULT NULL, levels text[] DEFAULT NULL, jwks_uri text DEFAULT NULL, discover boolean DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp AS $$
 #variable_conflict use_variable
 DECLARE
   chosen smart_internal.issuer_preset;
+  issuer_name CONSTANT text := issuer;
+  uri CONSTANT text := jwks_uri;
+  searched CONSTANT boolean := discover;
+  refuse_after timestamptz;
   bad text;
   fn record;
 BEGIN
   bad := CASE
     WHEN issuer IS NULL OR octet_length(issuer) NOT BETWEEN 1 AND 511 THEN 'issuer'
-    WHEN jwks IS NULL THEN 'jwks'
+    WHEN jwks IS NULL AND jwks_uri IS NULL AND discover IS NOT TRUE THEN 'jwks'
+    WHEN NOT smart_internal.is_key_uri(jwks_uri) THEN 'jwks_uri'
+    WHEN discover AND jwks_uri IS NULL AND NOT smart_internal.is_key_uri(issuer) THEN 'discover'
     WHEN array_position(audience, NULL) IS NOT NULL OR cardinality(audience) = 0 THEN 'audience'
     WHEN leeway NOT BETWEEN interval '0' AND interval '300 s' THEN 'leeway'
     WHEN max_token_age <= interval '0' OR extract(year FROM max_token_age) <> 0
@@ -133,6 +151,13 @@ BEGIN
       HINT = 'Pass the FHIR base URL as audience.',
       SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
+  IF jwks IS NULL THEN
+    -- the same source again keeps what was fetched
+    SELECT i.jwks, i.refuse_after INTO jwks, refuse_after FROM smart.issuer i
+    WHERE i.issuer = issuer_name AND i.jwks_uri IS NOT DISTINCT FROM uri AND i.discover IS NOT DISTINCT FROM searched;
+  ELSIF jwks_uri IS NOT NULL OR discover THEN
+    refuse_after := clock_timestamp() + interval '25 hours';
+  END IF;
   PERFORM smart_internal.check_issuer(jwks, algorithms, claim_map);
   FOR fn IN
     SELECT f.proc, f.what, x.prorettype, x.proargtypes[0] AS argtype, x.pronargs, x.proretset, f.argtype AS wanted
@@ -152,7 +177,7 @@ BEGIN
     issuer, jwks, audience, preset, algorithms, leeway, max_token_age, token_types, required_claims,
     client_ids, base_urls, claim_map, max_patients, patient_from_fhir_user,
     smart_internal.regprocedure_text(patient_aliases), smart_internal.regprocedure_text(user_patients), user_sees_all,
-    staff_types, patient_references, levels)
+    staff_types, patient_references, levels, jwks_uri, discover, refuse_after)
   ON CONFLICT ON CONSTRAINT issuer_pkey DO UPDATE SET
     jwks = EXCLUDED.jwks, audience = EXCLUDED.audience, preset = EXCLUDED.preset,
     algorithms = EXCLUDED.algorithms, leeway = EXCLUDED.leeway, max_token_age = EXCLUDED.max_token_age,
@@ -161,7 +186,8 @@ BEGIN
     max_patients = EXCLUDED.max_patients, patient_from_fhir_user = EXCLUDED.patient_from_fhir_user,
     patient_aliases = EXCLUDED.patient_aliases, user_patients = EXCLUDED.user_patients,
     user_sees_all = EXCLUDED.user_sees_all, staff_types = EXCLUDED.staff_types,
-    patient_references = EXCLUDED.patient_references, levels = EXCLUDED.levels;
+    patient_references = EXCLUDED.patient_references, levels = EXCLUDED.levels,
+    jwks_uri = EXCLUDED.jwks_uri, discover = EXCLUDED.discover, refuse_after = EXCLUDED.refuse_after;
 END
 $$;
 
@@ -180,7 +206,10 @@ BEGIN
       MESSAGE = 'invalid value for parameter "jwks"', SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;
   PERFORM smart_internal.check_issuer($2, i.algorithms, NULL) FROM smart.issuer i WHERE i.issuer = $1;
-  UPDATE smart.issuer i SET jwks = $2 WHERE i.issuer = $1;
+  -- by hand counts as a good answer: fresh for an hour, good for a day more, as the program's defaults
+  UPDATE smart.issuer i SET jwks = $2,
+    refuse_after = CASE WHEN i.jwks_uri IS NOT NULL OR i.discover THEN clock_timestamp() + interval '25 hours' END
+  WHERE i.issuer = $1;
   IF NOT FOUND THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
       MESSAGE = 'issuer is not known', HINT = 'Register it with smart.add_issuer().',
@@ -202,11 +231,11 @@ END
 $$;
 
 REVOKE ALL ON FUNCTION smart.add_issuer(text, jsonb, text[], text, text[], interval, interval, text[], text[],
-  text[], text[], jsonb, int, boolean, regprocedure, regprocedure, boolean, text[], boolean, text[]) FROM PUBLIC;
+  text[], text[], jsonb, int, boolean, regprocedure, regprocedure, boolean, text[], boolean, text[], text, boolean) FROM PUBLIC;
 REVOKE ALL ON FUNCTION smart.set_jwks(text, jsonb) FROM PUBLIC;
 REVOKE ALL ON FUNCTION smart.drop_issuer(text) FROM PUBLIC;
 COMMENT ON FUNCTION smart.add_issuer IS
-  'Trusts an issuer of access tokens (RFC 9068), or replaces its row. jwks: its public keys (RFC 7517); audience: the FHIR base URLs that its tokens may name; leeway up to 300 s; max_token_age: exp - iat; errors 22023. doc/reference.md lists every option.';
+  'Trusts an issuer of access tokens (RFC 9068), or replaces its row. jwks: its public keys (RFC 7517), or jwks_uri or discover for the program smart_fhir_keys to fetch them; audience: the FHIR base URLs that its tokens may name; leeway up to 300 s; max_token_age: exp - iat; errors 22023. doc/reference.md lists every option.';
 COMMENT ON FUNCTION smart.set_jwks(text, jsonb) IS
   'Replaces the keys of an issuer; sessions whose key is gone end at their next statement (28000). Errors 22023.';
 COMMENT ON FUNCTION smart.drop_issuer(text) IS

@@ -49,7 +49,8 @@ typedef enum JoseStatus
 	JOSE_CONTEXT,		  /* context: contradicting patients */
 	JOSE_REVOKED,		  /* token_revoked */
 	JOSE_SESSION_CHANGED, /* session_changed */
-	JOSE_HELD_CURSOR	  /* held_cursor (raised as 55000) */
+	JOSE_HELD_CURSOR,	  /* held_cursor (raised as 55000) */
+	JOSE_STALE_KEYS		  /* stale_keys: the issuer's keys were fetched too long ago */
 } JoseStatus;
 
 extern const char *jose_status_code(JoseStatus status);

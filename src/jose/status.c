@@ -44,6 +44,7 @@ static const StatusText texts[] = {
 	{JOSE_SESSION_CHANGED,
 	 "session_changed",
 	 "The session is not the one that the cursor or plan belongs to."},
+	{JOSE_STALE_KEYS, "stale_keys", "The issuer's keys were fetched too long ago."},
 	{JOSE_HELD_CURSOR,
 	 "held_cursor",
 	 "A cursor WITH HOLD is open; its stored rows belong to an earlier session."},

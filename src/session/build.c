@@ -191,6 +191,8 @@ session_build(const SessionSource *source)
 	head.expires_at = source->times.has_exp ? source->times.exp : DT_NOEND;
 	head.ends_at = source->times.has_exp ? source->times.exp + issuer->leeway_usecs : DT_NOEND;
 	head.algorithm = source->algorithm;
+	/* what assume() let pass needed no key */
+	head.refuse_after = source->key_thumbprint == NULL ? DT_NOEND : issuer->refuse_after;
 
 	patients = with_aliases(issuer, derived.patients, &derived);
 	head.n_named = list_length(derived.patients);

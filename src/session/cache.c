@@ -96,7 +96,8 @@ session_cache_find(const unsigned char *digest, uint64 *unrevoked_at)
 	if (entry == NULL)
 		return NULL;
 	now = GetCurrentTimestamp();
-	if (entry->session->issuer_epoch != issuer_epoch() || now >= entry->session->ends_at)
+	if (entry->session->issuer_epoch != issuer_epoch() || now >= entry->session->ends_at ||
+		now >= entry->session->refuse_after)
 	{
 		remove_entry(entry);
 		return NULL;

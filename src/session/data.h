@@ -43,11 +43,12 @@ typedef struct Session
 	uint32 magic;
 	int32 size; /* of the whole, in bytes */
 	uint64 generation;
-	uint64 issuer_epoch;	/* as of which smart.issuer was asked; 0: unknown here */
-	TimestampTz expires_at; /* exp; DT_NOEND without one */
-	TimestampTz ends_at;	/* exp plus leeway: from then on nothing is allowed */
-	int32 interaction;		/* SessionInteraction */
-	int32 interaction_name; /* index + 1 in the table of names; 0 for none */
+	uint64 issuer_epoch;	  /* as of which smart.issuer was asked; 0: unknown here */
+	TimestampTz expires_at;	  /* exp; DT_NOEND without one */
+	TimestampTz ends_at;	  /* exp plus leeway: from then on nothing is allowed */
+	TimestampTz refuse_after; /* the issuer's keys are stale from then on; DT_NOEND: never */
+	int32 interaction;		  /* SessionInteraction */
+	int32 interaction_name;	  /* index + 1 in the table of names; 0 for none */
 	int32 issuer;
 	int32 subject;
 	int32 client_id;

@@ -53,7 +53,10 @@ enum
 	COL_STAFF_TYPES,
 	COL_PATIENT_REFERENCES,
 	COL_LEVELS,
-	N_COLUMNS = COL_LEVELS
+	COL_JWKS_URI,
+	COL_DISCOVER,
+	COL_REFUSE_AFTER,
+	N_COLUMNS = COL_REFUSE_AFTER
 };
 
 #define ISSUER_NAME_MAX 512
@@ -296,10 +299,16 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 				issuer->levels |= 1 << level;
 	}
 
+	issuer->fetched = !nulls[COL_JWKS_URI - 1] ||
+					  (!nulls[COL_DISCOVER - 1] && DatumGetBool(values[COL_DISCOVER - 1]));
+	issuer->refuse_after =
+		nulls[COL_REFUSE_AFTER - 1] ? DT_NOEND : DatumGetTimestampTz(values[COL_REFUSE_AFTER - 1]);
+
 	/* A shared secret is a key only where HS* was listed on purpose (JK-8). */
-	issuer->keys = jose_keyset_parse(DatumGetJsonbPCopy(values[COL_JWKS - 1]),
-									 (issuer->algorithms & ~JOSE_ASYMMETRIC) == 0,
-									 &error);
+	if (!nulls[COL_JWKS - 1])
+		issuer->keys = jose_keyset_parse(DatumGetJsonbPCopy(values[COL_JWKS - 1]),
+										 (issuer->algorithms & ~JOSE_ASYMMETRIC) == 0,
+										 &error);
 #undef VALUE
 #undef TEXT_OR_NULL
 	return issuer;

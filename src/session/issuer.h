@@ -49,6 +49,8 @@ typedef struct Issuer
 	IssuerTexts staff_types; /* of fhirUser, whom user_sees_all means */
 	bool patient_references; /* Patient/1 and <own base>/Patient/1 are patient 1 in claims */
 	int levels;
+	bool fetched;			  /* its keys are, by smart_fhir_keys */
+	TimestampTz refuse_after; /* without a good answer since; DT_NOEND: never */
 } Issuer;
 
 /*

@@ -215,9 +215,9 @@ smart_check_issuer(PG_FUNCTION_ARGS)
 
 	if (!PG_ARGISNULL(1))
 		algorithms = algorithms_from_array(PG_GETARG_ARRAYTYPE_P(1));
-	if (PG_ARGISNULL(0))
-		raise_invalid("jwks", "It must not be null.");
-	check_keys(PG_GETARG_JSONB_P(0), algorithms, !PG_ARGISNULL(1));
+	/* NULL: keys that are still to be fetched; the table says who may have none */
+	if (!PG_ARGISNULL(0))
+		check_keys(PG_GETARG_JSONB_P(0), algorithms, !PG_ARGISNULL(1));
 	if (!PG_ARGISNULL(2))
 		check_claim_map(PG_GETARG_JSONB_P(2));
 	PG_RETURN_VOID();

@@ -19,6 +19,8 @@
 	"A token that is no JWT cannot be verified here: have its server introspect it (RFC 7662), "   \
 	"and pass the answer to smart.assume()."
 
+#define FETCH_HINT "Call smart.request_keys() for its issuer in a new transaction, and try again."
+
 static void
 check_size(SessionVerification *v, SessionFinding *finding)
 {
@@ -262,8 +264,30 @@ check_trust(SessionVerification *v, SessionFinding *finding)
 	else if (v->issuer->keys == NULL)
 		session_refused(finding,
 						JOSE_KEY_NOT_FOUND,
-						"The issuer's stored key set cannot be read.",
-						"Replace it with smart.set_jwks().");
+						v->issuer->fetched ? "The issuer's keys have not been fetched yet."
+										   : "The issuer's stored key set cannot be read.",
+						v->issuer->fetched ? FETCH_HINT : "Replace it with smart.set_jwks().");
+}
+
+/* Keys that are fetched: too long ago, and they may have been taken back since. */
+static void
+check_fresh(SessionVerification *v, SessionFinding *finding)
+{
+	TimestampTz until = v->issuer->refuse_after;
+
+	if (v->tell)
+	{
+		finding->expected = "keys that were fetched lately, or are not fetched at all";
+		finding->found = until == DT_NOEND
+							 ? "no limit"
+							 : psprintf("good until %s", pstrdup(timestamptz_to_str(until)));
+	}
+	if (until != DT_NOEND && v->now >= until)
+		session_refused(finding,
+						JOSE_STALE_KEYS,
+						NULL,
+						"See that smart_fhir_keys runs and reaches the issuer; "
+						"smart.issuer_key_state has the last error.");
 }
 
 static void
@@ -315,8 +339,10 @@ check_signature(SessionVerification *v, SessionFinding *finding)
 		session_refused(finding,
 						status,
 						jws_key_problem(&v->jws, v->issuer->keys),
-						"smart.issuer_keys() lists the issuer's keys; smart.set_jwks() replaces "
-						"them with what it publishes now.");
+						v->issuer->fetched ? FETCH_HINT
+										   : "smart.issuer_keys() lists the issuer's keys; "
+											 "smart.set_jwks() replaces "
+											 "them with what it publishes now.");
 	else if (status != JOSE_OK)
 		session_refused(finding, status, NULL, NULL);
 }
@@ -329,6 +355,7 @@ static const SessionCheck token_checks[] = {
 	{"issuer", VERIFY_TOKEN, NEEDS_CLAIMS, check_issuer},
 	{"token type", VERIFY_TOKEN | VERIFY_AGAIN, NEEDS_HEADER | NEEDS_ISSUER, check_typ},
 	{"trust", VERIFY_TOKEN, NEEDS_ISSUER, check_trust},
+	{"fresh keys", VERIFY_TOKEN | VERIFY_AGAIN, NEEDS_ISSUER, check_fresh},
 	{"algorithm", VERIFY_TOKEN | VERIFY_AGAIN, NEEDS_KEY | NEEDS_ISSUER, check_algorithm},
 	{"signature", VERIFY_TOKEN, NEEDS_KEY | NEEDS_ISSUER, check_signature},
 };

@@ -21,6 +21,7 @@
 static uint64 vouched_issuer_epoch = 0;
 static uint64 vouched_generation = 0;
 static TimestampTz vouched_until = DT_NOEND;
+static TimestampTz vouched_refuse_after = DT_NOEND;
 
 /* And the last one that was seen not to be revoked. */
 static uint64 unrevoked_epoch = 0;
@@ -79,8 +80,19 @@ ask_again(const Session *session, SessionFinding *finding)
 			"Log in again.");
 		return false;
 	}
+	vouched_refuse_after = thumbprint == NULL ? DT_NOEND : issuer->refuse_after;
 	vouched_until = source.times.has_exp ? source.times.exp + issuer->leeway_usecs : DT_NOEND;
 	return true;
+}
+
+/* Have the issuer's keys, which are fetched, come lately? */
+static bool
+is_fresh(TimestampTz refuse_after, SessionFinding *finding)
+{
+	if (refuse_after == DT_NOEND || GetCurrentTimestamp() < refuse_after)
+		return true;
+	session_refused(finding, JOSE_STALE_KEYS, NULL, NULL);
+	return false;
 }
 
 /* The same, when it was not asked since smart.issuer changed; the finding is the caller's memory. */
@@ -93,12 +105,12 @@ is_given(const Session *session, SessionFinding *finding)
 	bool given;
 
 	if (now == session->issuer_epoch)
-		return true;
+		return is_fresh(session->refuse_after, finding);
 	if (now == vouched_issuer_epoch && session->generation == vouched_generation)
 	{
 		/* the leeway may be less than it was */
 		if (vouched_until == DT_NOEND || GetCurrentTimestamp() < vouched_until)
-			return true;
+			return is_fresh(vouched_refuse_after, finding);
 		session_refused(finding, JOSE_EXPIRED, NULL, NULL);
 		return false;
 	}

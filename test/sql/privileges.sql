@@ -5,7 +5,7 @@ LOAD 'smart_fhir';
 CREATE TEMP TABLE public_function (name text PRIMARY KEY, reason text NOT NULL);
 INSERT INTO public_function (reason, name)
 SELECT reason, unnest(names) FROM (VALUES
-	('API: the session', '{login,logout,set_interaction,pre_request}'::text[]),
+	('API: the session', '{login,logout,set_interaction,pre_request,request_keys}'::text[]),
 	('API: accessors', '{patient,encounter,fhir_user,client_id,scope,claims}'),
 	('API: what the view smart.session calls with the reader''s rights', '{session_row}'),
 	('API: the decision, asked', '{allows,require,permits,permits_row,explain}'),
@@ -70,7 +70,7 @@ FROM pg_class AS c
 WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND CASE WHEN c.relkind = 'S' THEN has_sequence_privilege('public', c.oid, 'USAGE,SELECT,UPDATE') END
 ORDER BY 1;
 
--- Views read with the rights of who asks.
+-- Views read with the rights of who asks, but for one that is nobody's until it is granted: it shows no keys.
 SELECT c.oid::regclass AS view_with_its_owners_rights
 FROM pg_class AS c
 WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND c.relkind = 'v'
