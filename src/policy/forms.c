@@ -357,5 +357,5 @@ session_prepare(Session *session)
 void
 policy_forms_init(void)
 {
-	session_on_change(session_prepare, NULL);
+	session_on_prepare(session_prepare);
 }

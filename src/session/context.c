@@ -189,8 +189,6 @@ session_context_call(const char *option, const char *name, Oid argtype, Datum ar
 
 	*answered = false;
 	*n_unusable = 0;
-	/* its queries run under nobody, until the login is through */
-	session_announce();
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
 	PG_TRY();

@@ -237,7 +237,6 @@ session_rehearse(const char *token, size_t len, const char *issuer_name, List **
 		/* whoever was logged in is again, unless a context function logged out */
 		if (!logged_out)
 			session_restore_floor(floor);
-		session_announce();
 	}
 	PG_END_TRY();
 	return session;

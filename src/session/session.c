@@ -34,7 +34,6 @@
 static char *guc_session = NULL;
 
 static void (*on_prepare)(Session *session) = NULL;
-static void (*on_change)(const Session *session) = NULL;
 static const Session *assigned = NULL; /* what the setting holds, dead or alive */
 static const Session *offered = NULL;  /* non-NULL only inside session_set() */
 static uint64 last_generation = 0;
@@ -152,7 +151,6 @@ session_assign_hook(const char *newval, void *extra)
 {
 	assigned = extra;
 	epoch++;
-	session_announce();
 }
 
 static const char *
@@ -178,17 +176,9 @@ session_init(void)
 }
 
 void
-session_on_change(void (*prepare)(Session *session), void (*change)(const Session *session))
+session_on_prepare(void (*prepare)(Session *session))
 {
 	on_prepare = prepare;
-	on_change = change;
-}
-
-void
-session_announce(void)
-{
-	if (on_change != NULL)
-		on_change(session_current());
 }
 
 const Session *
@@ -269,7 +259,6 @@ void
 session_end(void)
 {
 	(void) session_raise_floor();
-	session_announce();
 	session_clear_dead_value();
 }
 

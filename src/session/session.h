@@ -57,15 +57,8 @@ extern uint64 session_next_generation(void);
 extern bool session_interaction_parse(const char *name, int32 *interaction, int32 *name_index);
 extern const char *session_interaction_name(int32 name_index);
 
-/*
- * prepare() is called before a session comes in force and may raise an error; change() whenever
- * another one is in force or none is left (NULL), also while a transaction aborts: it may raise
- * none and read no catalog. A login that is refused calls neither.
- */
-extern void session_on_change(void (*prepare)(Session *session),
-							  void (*change)(const Session *session));
-/* Call change() for what is in force now. */
-extern void session_announce(void);
+/* prepare() is called before a session comes in force, and may raise an error. */
+extern void session_on_prepare(void (*prepare)(Session *session));
 
 extern void session_init(void);
 
