@@ -88,7 +88,7 @@ for my $setting (
 	'SET debug_parallel_query = regress', 'SET force_parallel_mode = regress', 'RESET ROLE; SET ROLE postgres; SET session_replication_role = replica')
 {
 	# some settings are of other releases
-	next if $setting =~ /^SET (\w+)/ && $node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE name = lower('$1')") eq '0';
+	next if $setting =~ /^SET (\w+)/ && $node->safe_psql('postgres', "SELECT count(*) FROM pg_settings WHERE lower(name) = lower('$1')") eq '0';
 	next if $setting =~ /standard_conforming_strings/ && $node->psql('postgres', 'SET standard_conforming_strings = off') != 0;
 	is(differences(write_under($setting)), '', $setting);
 }
