@@ -41,6 +41,30 @@ server() {
 	SELECT current_setting('b.result');
 SQL
 }
+# microseconds a smart.jwt_sign() with a key that the backend has seen
+server_sign() {
+  psql_quiet -v keys="$keys" -v key="$1" -v alg="$2" -v n="$3" <<-'SQL'
+	SELECT set_config('b.jwk', (:'keys'::jsonb -> :'key')::text, false), set_config('b.alg', :'alg', false), set_config('b.n', :'n', false) \g /dev/null
+	DO $do$
+	DECLARE jwk jsonb := current_setting('b.jwk')::jsonb || jsonb_build_object('alg', current_setting('b.alg')); n int := current_setting('b.n'); token text; t timestamptz; empty float8; full_time float8;
+	  claims jsonb := '{"iss": "https://ehr.example.org/auth", "aud": "https://ehr.example.org/fhir", "sub": "4711", "client_id": "growth-chart", "jti": "c1b6a2f0-9c1f-4e5a-8a57-0f4b0b8f2f65", "iat": 1900000000, "exp": 4000000000, "patient": "87a339d0-8cae-418e-89c7-8651e6aab3c6", "scope": "launch/patient openid fhirUser patient/Patient.rs patient/Observation.rs"}';
+	BEGIN
+	  token := smart.jwt_sign(claims, jwk);
+	  t := clock_timestamp(); FOR i IN 1..n LOOP token := ''; END LOOP; empty := extract(epoch FROM clock_timestamp() - t);
+	  t := clock_timestamp(); FOR i IN 1..n LOOP token := smart.jwt_sign(claims, jwk); END LOOP;
+	  full_time := extract(epoch FROM clock_timestamp() - t);
+	  PERFORM set_config('b.result', ((full_time - empty) * 1e6 / n)::text, false);
+	END $do$;
+	SELECT current_setting('b.result');
+SQL
+}
+# microseconds a bare signature
+openssl_sign() {
+  case $1 in
+    rsa*) openssl speed -mr -seconds 1 "$1" 2>/dev/null | awk -F: '$1 == "+F2" { print 1000000 / $4 }' ;;
+    *) openssl speed -mr -seconds 1 "$1" 2>/dev/null | awk -F: '$1 == "+F4" { print 1000000 / $4 }' ;;
+  esac
+}
 # microseconds a bare verification
 openssl_verify() {
   case $1 in
@@ -58,7 +82,7 @@ report() { # NAME OURS BASELINE_NAME BASELINE TARGET
 
 cc -O2 -w -o "$dir/libjwt_decode" "$ROOT/bench/libjwt_decode.c" -ljwt 2>/dev/null || echo 'libjwt cannot be linked: skipped'
 jose=
-if command -v npm >/dev/null && (cd "$dir" && npm install --silent --no-fund --no-audit jose@5 >/dev/null 2>&1); then
+if command -v npm >/dev/null && (cd "$dir" && npm install --silent --no-fund --no-audit jose@6 >/dev/null 2>&1); then
   jose=1
   cp "$ROOT/bench/jose_verify.mjs" "$dir/"
 else
@@ -81,9 +105,21 @@ for line in 'rsa-2048 RS256 rsa2048 20000' 'rsa-2048 PS256 rsa2048 20000' 'ec-p2
     [ -z "$jose" ] || js+="$(cd "$dir" && node jose_verify.mjs "$2" "$4" 2>/dev/null)"$'\n'
   done
   ours=$(printf '%s' "$ours" | median) base=$(printf '%s' "$base" | median) lib=$(printf '%s' "$lib" | grep . | median) js=$(printf '%s' "$js" | grep . | median)
-  report "$2: smart.jwt_verify()" "$ours" "openssl speed $3, verify" "$base" "$([ "$2" = RS256 ] && echo 1.5)"
+  report "$2: smart.jwt_verify()" "$ours" "openssl speed $3, verify" "$base" "$([ "$2" = RS256 ] && echo 1.15)"
   [ -z "$lib" ] || report "$2: smart.jwt_verify()" "$ours" 'libjwt jwt_decode()' "$lib"
   [ -z "$js" ] || report "$2: smart.jwt_verify()" "$ours" "npm jose jwtVerify()" "$js"
+done
+
+# a key that the backend has seen signs
+for line in 'ec-p256 ES256 ecdsap256 10000' 'rsa-2048 RS256 rsa2048 2000'; do
+  set -- $line
+  [ -z "$QUICK" ] || set -- "$1" "$2" "$3" $(($4 / 10))
+  ours='' base=''
+  for _ in $(seq "$runs"); do
+    ours+="$(server_sign "$1" "$2" "$4")"$'\n'
+    base+="$(openssl_sign "$3")"$'\n'
+  done
+  report "$2: smart.jwt_sign(), key seen before" "$(printf '%s' "$ours" | median)" "openssl speed $3, sign" "$(printf '%s' "$base" | median)" "$([ "$2" = ES256 ] && echo 2)"
 done
 
 # a token that the backend has seen: login() against length() of the same text, a transaction each
