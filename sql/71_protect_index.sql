@@ -21,7 +21,7 @@ COMMENT ON FUNCTION smart_internal.patients_index(oid) IS
   'The valid index whose first key is what the policies of a table compare, and the second its order_by; NULL when there is none.';
 
 CREATE FUNCTION smart_internal.partitions(relation oid, OUT relid oid, OUT parent oid, OUT level int, OUT kind "char") RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE ROWS 10 PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   WITH RECURSIVE tree (relid, parent, level, kind) AS (
     SELECT c.oid, NULL::oid, 0, c.relkind FROM pg_class c WHERE c.oid = relation
     UNION

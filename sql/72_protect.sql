@@ -68,9 +68,10 @@ $$;
 COMMENT ON FUNCTION smart_internal.protect_hazards(regclass) IS
   'Why smart.protect() would refuse a table unless forced: rights that row-level security does not cover, other permissive policies.';
 
+-- few rows: 19 RC 1 sizes the hash table of a recursive UNION after the estimate, without a bound
 CREATE FUNCTION smart_internal.views_over(
   relation oid, OUT relid oid, OUT relkind "char", OUT invoker boolean, OUT unbound boolean, OUT rolname name) RETURNS SETOF record
-LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE ROWS 2 PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT DISTINCT c.oid, c.relkind,
     coalesce((SELECT option_value::boolean FROM pg_options_to_table(c.reloptions) WHERE option_name = 'security_invoker'), false),
     o.rolsuper OR o.rolbypassrls, o.rolname
