@@ -225,7 +225,7 @@ by_assertion(const ClientCredentials *credentials, const char *endpoint, Outcome
 					  outcome);
 		return NULL;
 	}
-	if (sub == NULL || strcmp(iss, sub) != 0 ||
+	if (iss == NULL || sub == NULL || strcmp(iss, sub) != 0 ||
 		(credentials->client_id != NULL && strcmp(credentials->client_id, sub) != 0))
 	{
 		(void) refuse(&named, "iss, sub and client_id differ", outcome);

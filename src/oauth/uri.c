@@ -170,7 +170,7 @@ query_has_reserved_name(const UriParts *parts)
 	while (p < end)
 	{
 		const char *stop = p;
-		char name[8];
+		char name[8] = "";
 		size_t n = 0;
 
 		/* names that are longer than the reserved ones are none of them */

@@ -436,7 +436,8 @@ act_on_table(Following *state, Relation rel, const char *reference, FollowAction
 			for (int j = 0; j < n_named && !names; j++)
 				names =
 					named[j].local &&
-					strlen(reference) == (size_t) (named[j].type.len + 1 + named[j].id.len) &&
+					strlen(reference) ==
+						(size_t) named[j].type.len + 1 + (size_t) named[j].id.len &&
 					memcmp(reference, named[j].type.data, named[j].type.len) == 0 &&
 					memcmp(reference + named[j].type.len + 1, named[j].id.data, named[j].id.len) ==
 						0;

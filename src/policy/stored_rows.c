@@ -517,8 +517,8 @@ stored_rows_naming(StoredTable *table, Relation rel, const char *reference, int 
 		while (compat_tbm_next(&iterator, &block, offsets, &n_offsets))
 		{
 			if (n_offsets < 0)
-				for (OffsetNumber i = FirstOffsetNumber; i <= MaxHeapTuplesPerPage; i++)
-					add_tid(&tids, n, &capacity, block, i);
+				for (int i = FirstOffsetNumber; i <= MaxHeapTuplesPerPage; i++)
+					add_tid(&tids, n, &capacity, block, (OffsetNumber) i);
 			for (int i = 0; i < n_offsets; i++)
 				add_tid(&tids, n, &capacity, block, offsets[i]);
 		}

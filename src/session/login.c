@@ -133,7 +133,7 @@ session_from_token(const char *token, size_t len, const unsigned char *digest, u
 		issuer_release();
 	}
 	PG_END_TRY();
-	if (finding.status != JOSE_OK)
+	if (finding.status != JOSE_OK || session == NULL)
 		session_refuse(&finding);
 	return session;
 }
@@ -318,7 +318,7 @@ smart_assume(PG_FUNCTION_ARGS)
 		issuer_release();
 	}
 	PG_END_TRY();
-	if (finding.status != JOSE_OK)
+	if (finding.status != JOSE_OK || session == NULL)
 		session_refuse(&finding);
 	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)

@@ -63,7 +63,7 @@ my $fhirbase = q{WITH archived AS (INSERT INTO condition_history SELECT * FROM c
 	ON CONFLICT (id) DO UPDATE SET txid = excluded.txid, status = 'recreated', resource = excluded.resource RETURNING id)
 	SELECT id, (SELECT count(*) FROM archived) FROM written};
 $l->is_run($alice, sprintf($fhirbase, 'c1', 'alice'), 'c1|1', 'Fhirbase\'s update of an own record');
-$l->is_run($updater, sprintf($fhirbase, 'c1', 'alice'), 'c1|1', 'with u alone in the interaction update', interaction => 'update');
+$l->is_run($updater, sprintf($fhirbase, 'c1', 'alice'), 'c1|0', 'with u alone in the interaction update; the old row is not shown, and so not archived', interaction => 'update');
 $l->is_run($alice, sprintf($fhirbase, 'c2', 'alice'), 'SQLSTATE 42501', 'not of another\'s');
 
 $l->agrees($_, 'a patient' => $alice, 'a backend service' => $backend) foreach qw(patient practitioner observation observation_history condition);
