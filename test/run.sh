@@ -102,7 +102,7 @@ if has tap 'test/t/*.pl'; then
 fi
 if has e2e 'test/e2e.sh'; then
   section 'end to end'
-  if command -v chromium >/dev/null; then
+  if command -v chromium >/dev/null && "$ROOT/tools/setup_node.sh" "$ROOT/demo/app" "$ROOT/test/e2e"; then
     log=$WORK/e2e.out
     "$ROOT/test/e2e.sh" >"$log" 2>&1
     status=$?
@@ -111,7 +111,7 @@ if has e2e 'test/e2e.sh'; then
     [ $status = 0 ] || [ "$e2e_failed" -gt 0 ] || e2e_failed=1
     passed=$((passed + e2e_passed)) failed=$((failed + e2e_failed))
   else
-    say 'left out: Chromium is not installed (test/e2e.sh installs it)'
+    say 'left out: Chromium, Node.js or the npm packages are not there (test/e2e.sh installs them)'
   fi
 fi
 finish
