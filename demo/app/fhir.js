@@ -233,11 +233,11 @@ async function ownToken() {
   return own.token;
 }
 
-// Whom a person may choose: a patient himself, staff everybody.
-export async function patientsOf(user) {
+// Whom a person may choose: a patient himself, staff everybody. The first of them, or the one with this id.
+export async function patientsOf(user, id = null) {
   const self = /^Patient\/(.+)$/.exec(user.fhirUser)?.[1];
   const { rows } = await db.withToken(await ownToken(), 'search', (client) => client.query(
     `SELECT id, concat_ws(' ', resource #>> '{name,0,given,0}', resource #>> '{name,0,family}') AS name, resource ->> 'birthDate' AS "birthDate"
-     FROM ${tables.get('Patient')} WHERE $1::text IS NULL OR id = $1 ORDER BY 2, 1 LIMIT 200`, [self ?? null]));
+     FROM ${tables.get('Patient')} WHERE ($1::text IS NULL OR id = $1) AND ($2::text IS NULL OR id = $2) ORDER BY 2, 1 LIMIT 200`, [self ?? null, id]));
   return rows;
 }

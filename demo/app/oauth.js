@@ -133,8 +133,7 @@ export async function launch(request, response, base) {
   const at = opened(request, response, form);
   if (!at) return undefined;
   if (!at.session.user) return askLogin(response, '/');
-  const list = await patientsOf(at.session.user);
-  if (!list.some((p) => p.id === form.patient)) return html(response, 404, pages.error('No such patient', 'Choose one of the list.'));
+  if (typeof form.patient !== 'string' || !(await patientsOf(at.session.user, form.patient)).length) return html(response, 404, pages.error('No such patient', 'Choose one of the list.'));
   const handle = await db.value(db.people, 'SELECT smart.create_launch($1, $2::jsonb, $3, $4)', 'chart',
     { patient: form.patient, need_patient_banner: true }, at.session.user.fhirUser, at.session.user.sub);
   return web.redirect(response, `/apps/chart/launch?iss=${encodeURIComponent(`${base}/fhir`)}&launch=${encodeURIComponent(handle)}`);
