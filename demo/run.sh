@@ -287,8 +287,8 @@ heading 'What each session saw' "Of $resources resources. Times in ms, as psql s
 } | sed 's/^/  /'
 
 heading "The server's log" 'log_statement is all; every login above is in it.'
-say "  $(grep -c 'smart\.login' "$WORK/fhir.log") lines with smart.login(), $(grep -c 'eyJ[A-Za-z0-9_-]\{20\}' "$WORK/fhir.log" || true) with a token"
-grep 'smart\.login' "$WORK/fhir.log" | grep -v ERROR | head -1 | sed 's/^/  /' || true
+say "  $(grep -c 'statement: .*smart\.login' "$WORK/fhir.log") lines with smart.login(), $(grep -c 'eyJ[A-Za-z0-9_-]\{20\}' "$WORK/fhir.log" || true) with a token"
+grep 'statement: .*smart\.login' "$WORK/fhir.log" | head -1 | sed 's/^/  /' || true
 
 # A demonstration that shows a row too many must not end well.
 awk -F'|' -v all="$resources" '

@@ -14,6 +14,10 @@ BEGIN
     RETURN;
   END IF;
   PERFORM smart.login(CASE WHEN given ~* '^bearer +' THEN regexp_replace(given, '^[^ ]+ +', '') END);
+  -- the issuer's leeway is left for the request itself: an expiry in the middle of it would come out as 403
+  IF (SELECT s.expires_at <= clock_timestamp() FROM smart.session s) THEN
+    RAISE EXCEPTION USING ERRCODE = 'invalid_authorization_specification', MESSAGE = 'access token is not accepted', DETAIL = 'The token has expired.';
+  END IF;
 EXCEPTION
   WHEN invalid_authorization_specification THEN
     GET STACKED DIAGNOSTICS reason = PG_EXCEPTION_DETAIL, advice = PG_EXCEPTION_HINT;

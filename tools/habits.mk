@@ -1,12 +1,13 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help e2e check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
+.PHONY: help app e2e check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
 	@echo 'make installcheck       pg_regress and isolation tests against a running server'
 	@echo 'make check              everything: set up, build, private cluster, all tests'
 	@echo 'make prove_installcheck TAP tests only (PROVE_TESTS=... picks files)'
+	@echo 'make app                demo/app.sh: a FHIR server with its authorization server, until Ctrl-C'
 	@echo 'make e2e                the demonstration in a real browser, with real clients'
 	@echo 'make format             clang-format over src/'
 	@echo 'make lint               gcc and clang with -Werror, clang-tidy, cppcheck, shellcheck'
@@ -24,6 +25,8 @@ ifneq (,$(filter check,$(MAKECMDGOALS)))
 check:
 	test/run.sh
 endif
+app:
+	demo/app.sh
 e2e:
 	test/e2e.sh
 format:
