@@ -111,12 +111,12 @@ BEGIN
     PERFORM smart_internal.keep_followed_by(relation);
   END IF;
   IF follows THEN
-    -- tables that are followed stay so; else one of records comes before one of their versions, and the older one first
+    -- tables that are followed stay so; else one of the same schema, of records before one of their versions, and the older one first
     FOR other IN
       SELECT c.oid FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
       WHERE p.polname = 'smart_select' AND c.relowner = owner AND NOT c.relispartition
       ORDER BY EXISTS (SELECT FROM smart_internal.follow_links(relation) l WHERE l.followed = c.oid) DESC,
-               smart_internal.has_unique_id(c.oid) DESC, c.oid
+               (c.relnamespace = (SELECT r.relnamespace FROM pg_class r WHERE r.oid = relation)) DESC, smart_internal.has_unique_id(c.oid) DESC, c.oid
     LOOP
       instead := smart_internal.link_tables(other, relation);
       IF instead IS NOT NULL THEN
@@ -130,7 +130,7 @@ BEGIN
   LOOP
     instead := smart_internal.link_tables(relation, other);
     IF instead IS NOT NULL THEN
-      passed_over := ARRAY[format('%s (%s instead)', relation, instead)];
+      passed_over := array_remove(passed_over, format('%s (%s instead)', relation, instead)) || format('%s (%s instead)', relation, instead);
     END IF;
   END LOOP;
   IF cardinality(passed_over) > 0 THEN
