@@ -39,6 +39,7 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "fhir/tables.h"
@@ -201,6 +202,25 @@ same_base(FhirText a, FhirText b)
 	return fhir_text_equals(a, b);
 }
 
+/* Asked before a table is locked, so that nobody else's lock is waited for. */
+static bool
+belongs_to(Oid relid, Oid owner)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool owned = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return owned;
+}
+
+/* A table, if it belongs to this role. */
+static Relation
+open_owned(Oid relid, Oid owner, LOCKMODE mode)
+{
+	return belongs_to(relid, owner) ? try_relation_open(relid, mode) : NULL;
+}
+
 /* One named record: adds its patient, or what speaks against there being one. */
 static void
 find_named(Following *state, StoredTable *follower, const NamedRecord *named, Finding *finding)
@@ -236,9 +256,11 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 						memcmp(state->links[i].type, named->type.data, named->type.len) != 0
 				  : strcmp(state->links[i].type, "*") != 0)
 			continue;
+		if (!belongs_to(state->links[i].relid, follower->owner))
+			continue;
 		foreach(cell, known_leaves(state, state->links[i].relid))
 		{
-			Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+			Relation rel = open_owned(lfirst_oid(cell), follower->owner, AccessShareLock);
 			StoredTable *table;
 
 			if (rel == NULL)
@@ -485,9 +507,11 @@ act_on_followers(Following *state, Oid owner, List *queue, FollowAction action)
 		{
 			ListCell *leaf;
 
+			if (!belongs_to(lfirst_oid(cell), owner))
+				continue;
 			foreach(leaf, known_leaves(state, lfirst_oid(cell)))
 			{
-				Relation rel = try_relation_open(lfirst_oid(leaf), RowExclusiveLock);
+				Relation rel = open_owned(lfirst_oid(leaf), owner, RowExclusiveLock);
 
 				if (rel == NULL)
 					continue;
@@ -743,7 +767,7 @@ compare_elsewhere(StoredTable *table, StoredRow *row, bool inserting, void *arg)
 
 /* A row that an UPDATE moved to another partition: is it whose it was? */
 static bool
-moved_alike(Following *state, Oid relid, const StoredRow *row, const char *patients)
+moved_alike(Following *state, Relation moved, const StoredRow *row, const char *patients)
 {
 	Elsewhere elsewhere = {patients, false, true};
 	FhirText type = {pnstrdup(row->resource.type_name.data, row->resource.type_name.len),
@@ -751,9 +775,9 @@ moved_alike(Following *state, Oid relid, const StoredRow *row, const char *patie
 	FhirText id = {pnstrdup(row->resource.id.data, row->resource.id.len), row->resource.id.len};
 	ListCell *cell;
 
-	foreach(cell, known_leaves(state, follow_root(relid)))
+	foreach(cell, known_leaves(state, follow_root(RelationGetRelid(moved))))
 	{
-		Relation rel = try_relation_open(lfirst_oid(cell), AccessShareLock);
+		Relation rel = open_owned(lfirst_oid(cell), moved->rd_rel->relowner, AccessShareLock);
 		StoredTable *table;
 
 		if (rel == NULL)
@@ -815,11 +839,16 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 			patients = patients_text(&row);
 			if (update)
 			{
+				char *renamed;
+
+				/* a record that becomes unreadable, or leaves its id, could come back as another's */
 				stored_row_read_tuple(table, data->tg_newtuple, &row);
-				moved = row.valid && strcmp(patients, patients_text(&row)) != 0;
+				renamed = reference_of(&row);
+				moved = !row.valid || renamed == NULL || strcmp(reference, renamed) != 0 ||
+						strcmp(patients, patients_text(&row)) != 0;
 			}
 			else
-				moved = !moved_alike(state, RelationGetRelid(rel), &row, patients);
+				moved = !moved_alike(state, rel, &row, patients);
 		}
 		if (moved)
 		{

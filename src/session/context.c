@@ -25,6 +25,7 @@
 #include "utils/resowner.h"
 #include "utils/syscache.h"
 #include "utils/varlena.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "fhir/fhir.h"
@@ -182,6 +183,8 @@ List *
 session_context_call(const char *option, const char *name, Oid argtype, Datum argument,
 					 bool *answered, int *n_unusable)
 {
+	static const char *const calendar[][2] = {
+		{"TimeZone", "UTC"}, {"DateStyle", "ISO, YMD"}, {"IntervalStyle", "postgres"}};
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData *volatile fault = NULL;
@@ -199,7 +202,19 @@ session_context_call(const char *option, const char *name, Oid argtype, Datum ar
 
 		(void) set_config_option(
 			"search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		/* nor may the caller's calendar or an old snapshot of his steer the answer */
+		for (size_t i = 0; i < lengthof(calendar); i++)
+			(void) set_config_option(calendar[i][0],
+									 calendar[i][1],
+									 PGC_USERSET,
+									 PGC_S_SESSION,
+									 GUC_ACTION_SAVE,
+									 true,
+									 0,
+									 false);
+		PushActiveSnapshot(GetLatestSnapshot());
 		ids = call(function, argument, caller, answered, n_unusable);
+		PopActiveSnapshot();
 		AtEOXact_GUC(true, nest);
 		ReleaseCurrentSubTransaction();
 	}

@@ -276,8 +276,16 @@ revocation_meets_token(const RevocationToken *token)
 	TupleTableSlot *slot;
 	bool met = false;
 
+	/* a list that cannot be read revokes whatever it might have held */
 	if (!find_relations())
-		return false;
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("the revocation list cannot be read"),
+				errdetail("Table smart.revocation, or what belongs to it, is not there."),
+				errhint("Run ALTER EXTENSION smart_fhir UPDATE, or create the extension again."),
+				errhidestmt(true),
+				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "revocation"));
 	keys[n_keys++] = lookup_key(LOOKUP_ISSUER, token->issuer, NULL);
 	if (token->jti != NULL)
 		keys[n_keys++] = lookup_key(LOOKUP_JTI, token->issuer, token->jti);

@@ -36,6 +36,14 @@ BEGIN
 	RETURN answer;
 END $$;
 
+-- A list that is not there, or not found, is no empty list: no login.
+BEGIN;
+ALTER TABLE smart.revocation RENAME TO revocation_elsewhere;
+SELECT st.why(format('SELECT smart.login(%L)', st.token_g()));
+ROLLBACK;
+SELECT st.why(format('SELECT smart.login(%L)', st.token_g()));
+SELECT smart.logout();
+
 -- Nobody has a right by default; the functions need EXECUTE and nothing else.
 SET ROLE regress_st_app;
 SELECT smart.revoke_tokens('https://as.example', jti => 'j1');

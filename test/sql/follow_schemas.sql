@@ -1,0 +1,39 @@
+-- C. follow is too clever: two schemas of one owner, and a move in steps.
+\set VERBOSITY terse
+SET client_min_messages = notice;
+CREATE ROLE regress_fs_owner;
+CREATE SCHEMA fs_a AUTHORIZATION regress_fs_owner;
+CREATE SCHEMA fs_b AUTHORIZATION regress_fs_owner;
+SET ROLE regress_fs_owner;
+CREATE FUNCTION fs_b.resource(type text, id text, patient text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('resourceType', type, 'id', id, 'subject', jsonb_build_object('reference', 'Patient/' || patient)) $$;
+CREATE FUNCTION fs_b.provenance(id text, target text) RETURNS jsonb LANGUAGE sql IMMUTABLE AS
+$$ SELECT jsonb_build_object('resourceType', 'Provenance', 'id', id, 'target', jsonb_build_array(jsonb_build_object('reference', target))) $$;
+CREATE TABLE fs_a.encounter (id text PRIMARY KEY, resource jsonb);
+CREATE TABLE fs_b.encounter (id text PRIMARY KEY, resource jsonb);
+CREATE TABLE fs_b.provenance (id text PRIMARY KEY, resource jsonb);
+RESET ROLE;
+INSERT INTO fs_a.encounter VALUES ('e1', fs_b.resource('Encounter', 'e1', 'alice'));
+INSERT INTO fs_b.encounter SELECT 'e' || i, fs_b.resource('Encounter', 'e' || i, 'bob') FROM generate_series(1, 4) i;
+SET ROLE regress_fs_owner;
+-- the follower's own schema comes first, whichever table is older; the other one is named
+SELECT smart.protect('fs_a.encounter', 'Encounter'), smart.protect('fs_b.encounter', 'Encounter'), smart.protect('fs_b.provenance', 'Provenance', follow => 'target');
+RESET ROLE;
+INSERT INTO fs_b.provenance SELECT 'v' || i, fs_b.provenance('v' || i, 'Encounter/e' || i) FROM generate_series(1, 4) i;
+SELECT id, smart_patient FROM fs_b.provenance ORDER BY id;
+-- moved at once, by way of no resource, and by way of another id: to nobody each; a change of something else keeps
+UPDATE fs_b.encounter SET resource = fs_b.resource('Encounter', 'e1', 'carol') WHERE id = 'e1';
+UPDATE fs_b.encounter SET resource = NULL WHERE id = 'e2';
+UPDATE fs_b.encounter SET resource = fs_b.resource('Encounter', 'e2', 'carol') WHERE id = 'e2';
+UPDATE fs_b.encounter SET id = 'tmp', resource = fs_b.resource('Encounter', 'tmp', 'bob') WHERE id = 'e3';
+UPDATE fs_b.encounter SET resource = fs_b.resource('Encounter', 'tmp', 'carol') WHERE id = 'tmp';
+UPDATE fs_b.encounter SET id = 'e3', resource = fs_b.resource('Encounter', 'e3', 'carol') WHERE id = 'tmp';
+UPDATE fs_b.encounter SET resource = resource || '{"status": "finished"}' WHERE id = 'e4';
+SELECT id, smart_patient FROM fs_b.provenance ORDER BY id;
+-- and found again by who may
+SELECT smart.refresh_followed('fs_b.provenance');
+SELECT id, smart_patient FROM fs_b.provenance ORDER BY id;
+SET client_min_messages = warning;
+DROP SCHEMA fs_a, fs_b CASCADE;
+DROP OWNED BY regress_fs_owner;
+DROP ROLE regress_fs_owner;
