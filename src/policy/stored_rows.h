@@ -14,38 +14,12 @@
 
 #include "access/htup.h"
 #include "access/tableam.h"
-#include "executor/tuptable.h"
-#include "nodes/execnodes.h"
 #include "utils/rel.h"
 
 #include "access/access.h"
 #include "compat.h"
-#include "policy/call.h"
 #include "policy/named.h"
-
-#define FOLLOWED_COLUMN "smart_patient"
-
-/* How rows of one table (no partitioned one) are read: by its policies, and by which indexes. */
-typedef struct StoredTable
-{
-	Oid relid;
-	Oid owner;
-	AccessTable table;
-	Oid keys_type;
-	char *path;		   /* of what its rows name; NULL: it does not follow */
-	AttrNumber column; /* of the patient of what they name */
-	ExprState *args[POLICY_N_ARGS];
-	ExprContext *econtext;
-	TupleTableSlot *slot;
-	/* an index that starts with the id, or InvalidOid */
-	Oid id_index;
-	Oid id_type; /* text, uuid, int2, int4 or int8 */
-	StrategyNumber id_strategy;
-	Oid id_equal;
-	Oid id_collation;
-	/* the GIN index of what rows name, or InvalidOid */
-	Oid named_index;
-} StoredTable;
+#include "policy/stored_table.h"
 
 /* What a row says; texts belong to the table's per-row memory, until the next row is read. */
 typedef struct StoredRow
@@ -56,9 +30,6 @@ typedef struct StoredRow
 	AccessRow patients; /* .patients, .stray_key */
 	Jsonb *json;
 } StoredRow;
-
-/* In CurrentMemoryContext. NULL: no policies of ours, or for others' generated tables. */
-extern StoredTable *stored_table(Relation rel);
 
 /* What the row in table->slot says. */
 extern void stored_row_read(StoredTable *table, StoredRow *row);
