@@ -60,11 +60,20 @@ if [ -z "$source" ]; then
   mkdir "$source"
   perl "$ROOT/demo/generate_sample.pl" "$source"
 fi
+# a table for each type of US Core, whether the data have one or not: a client that may search gets an empty answer, no error
+sql demo_owner >/dev/null <<'SQL'
+SELECT format('CREATE TABLE public.%I (id text PRIMARY KEY, resource jsonb NOT NULL)', name), format('COMMENT ON TABLE public.%I IS %L', name, type)
+FROM unnest('{AllergyIntolerance,CarePlan,CareTeam,Condition,Coverage,Device,DiagnosticReport,DocumentReference,Encounter,Goal,Immunization,Location,
+  Medication,MedicationDispense,MedicationRequest,Organization,Practitioner,PractitionerRole,Procedure,Provenance,QuestionnaireResponse,RelatedPerson,
+  ServiceRequest,Specimen}'::text[]) AS type, lower(regexp_replace(type, '([a-z0-9])([A-Z])', '\1_\2', 'g')) AS name \gexec
+SQL
 load_fhir "$source" demo_owner demo_fhir
 sql demo_owner >/dev/null <<'SQL'
 SET client_min_messages = warning;
-SELECT smart.protect(oid::regclass, obj_description(oid, 'pg_class')) FROM pg_class
-WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND obj_description(oid, 'pg_class') ~ '^[A-Z][A-Za-z]+$';
+-- a Device is in nobody's compartment; here it is its patient's
+SELECT smart.protect(oid::regclass, type, patients => CASE WHEN type = 'Device' THEN $$substring(resource #>> '{patient,reference}' FROM '^Patient/([A-Za-z0-9.-]{1,64})$')$$ END)
+FROM pg_class, obj_description(oid, 'pg_class') AS type
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' AND type ~ '^[A-Z][A-Za-z]+$';
 SQL
 
 # Keys of the two clients that sign: private halves in files that only this user reads.
@@ -92,7 +101,7 @@ SELECT smart.register_client(jsonb_build_object('client_id', 'chart', 'client_na
 SELECT smart.register_client(jsonb_build_object('client_id', 'backend', 'client_name', 'Backend service', 'token_endpoint_auth_method', 'private_key_jwt',
   'grant_types', '["client_credentials"]'::jsonb, 'jwks', :'backend'::jsonb, 'scope', 'system/*.cruds', 'introspection', 'any')) \g /dev/null
 SELECT smart.register_client(jsonb_build_object('client_id', 'ehr', 'client_name', 'Riverside Clinic', 'token_endpoint_auth_method', 'private_key_jwt',
-  'grant_types', '["client_credentials"]'::jsonb, 'jwks', :'ehr'::jsonb, 'scope', 'system/Patient.rs')) \g /dev/null
+  'grant_types', '["client_credentials"]'::jsonb, 'jwks', :'ehr'::jsonb, 'scope', 'system/Patient.rs system/Encounter.rs')) \g /dev/null
 SELECT smart.register_client(jsonb_build_object('client_id', 'web', 'client_name', 'Web app', 'token_endpoint_auth_method', 'client_secret_basic',
   'redirect_uris', jsonb_build_array(:'base' || '/apps/web/'), 'launch_uris', jsonb_build_array(:'base' || '/apps/web/launch'),
   'scope', :'scopes')) ->> 'client_secret';

@@ -53,6 +53,8 @@ my @vital_signs = (
   [ '8867-4', 'Heart rate', 54, 98, 1, '/min' ], [ '29463-7', 'Body weight', 52, 104, 0.5, 'kg' ],
   [ '8310-5', 'Body temperature', 36.1, 38.4, 0.1, 'Cel' ], [ '9279-1', 'Respiratory rate', 12, 20, 1, '/min' ],
 );
+my @condition_category = map { { system => 'http://terminology.hl7.org/CodeSystem/condition-category', code => $_ } }
+  qw(encounter-diagnosis problem-list-item);
 my @social = ([ '72166-2', 'Tobacco smoking status' ]);
 my @conditions = ([ 'E11.9', 'Type 2 diabetes mellitus' ], [ 'I10', 'Essential hypertension' ],
   [ 'J45.909', 'Asthma' ], [ 'M54.50', 'Low back pain' ], [ 'E78.5', 'Hyperlipidemia' ]);
@@ -92,7 +94,7 @@ for my $n (1 .. $patients)
   for my $c (1 .. 1 + pick_int(3))
   {
     my ($code, $text) = @{ pick(@conditions) };
-    add('Condition', "$id-condition-$c", %about, onsetDateTime => day(between(2015, 2021, 1), pick_int(336)),
+    add('Condition', "$id-condition-$c", %about, category => [ { coding => [ $condition_category[ $c % 2 ] ] } ], onsetDateTime => day(between(2015, 2021, 1), pick_int(336)),
       code => coded('http://hl7.org/fhir/sid/icd-10-cm', $code, $text));
   }
 

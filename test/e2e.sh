@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# test/e2e.sh [PORT]: the demonstration end to end: real clients over HTTP (jose, openid-client) and the SMART app in headless
-# Chromium. Installs Node.js, npm packages and Chromium where they are missing. Prints TAP and "N passed, N failed";
-# screenshots go to build/e2e. Part of test/run.sh where Chromium is there.
+# test/e2e.sh [PORT]: the demonstration end to end: real clients over HTTP (jose, openid-client), what the public test kits
+# require (doc/test-kits.md), and the SMART app in headless Chromium. Installs Node.js, npm packages and Chromium where they
+# are missing. Prints TAP and "N passed, N failed"; screenshots go to build/e2e. Part of test/run.sh where Chromium is there.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 port=${1:-$((20000 + $$ % 20000))}
@@ -28,6 +28,7 @@ secret=$(sed -n 's/.*secret \(smart_[^,]*\),.*/\1/p' "$out")
 log=$(mktemp)
 {
   timeout 300 node "$ROOT/test/e2e/walk.mjs" "$base" "$key" "$secret" || echo 'not ok - walk.mjs ended badly'
+  timeout 300 node "$ROOT/test/e2e/kits.mjs" "$base" "$key" "$secret" || echo 'not ok - kits.mjs ended badly'
   timeout 300 node "$ROOT/test/e2e/browser.mjs" "$base" "$ROOT/build/e2e" || echo 'not ok - browser.mjs ended badly'
 } 2>&1 | tee "$log"
 passed=$(grep -c '^ok ' "$log") failed=$(grep -c '^not ok' "$log")

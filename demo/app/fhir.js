@@ -38,13 +38,16 @@ const first = (...paths) => `coalesce(${paths.map((p) => `resource #>> '{${p.rep
 const dateText = first('effectiveDateTime', 'effectivePeriod.start', 'authoredOn', 'onsetDateTime', 'recordedDate', 'performedDateTime',
   'performedPeriod.start', 'occurrenceDateTime', 'period.start', 'date', 'issued', 'recorded', 'birthDate');
 
-function condition(name, value, bind) {
+// Whose a row is, as a search for a patient means it: the compartment, and a Device's patient, which is in none.
+const about = (type, patients) => (type === 'Device' ? `resource #>> '{patient,reference}' = ANY (SELECT 'Patient/' || p FROM unnest(${patients}) p)` : `smart.patients(resource) && ${patients}`);
+
+function condition(type, name, value, bind) {
   if (value === '') return null;
   const any = value.split(',');
   switch (name) {
     case '_id': return `id = ANY (${bind(any)}::text[])`;
     case 'patient': case 'subject':
-      return `smart.patients(resource) && ${bind(any.map((v) => v.replace(/^Patient\//, '')))}::text[]`;
+      return about(type, `${bind(any.map((v) => v.replace(/^Patient\//, '')))}::text[]`);
     case 'category': case 'code': {
       const path = name === 'category' ? '$.category.coding' : '$.code.coding, $.medicationCodeableConcept.coding, $.vaccineCode.coding';
       return `(${any.map((v) => {
@@ -53,6 +56,8 @@ function condition(name, value, bind) {
         return path.split(', ').map((p) => `EXISTS (SELECT FROM jsonb_path_query(resource, '${p}[*]') c WHERE ${fits.join(' AND ') || 'true'})`).join(' OR ');
       }).join(' OR ')})`;
     }
+    case 'status': case 'intent':
+      return `resource ->> '${name}' = ANY (${bind(any)}::text[])`;
     case 'date': {
       const [, prefix = 'eq', at] = /^(eq|ne|gt|lt|ge|le|sa|eb)?(\d{4}(?:-\d{2}(?:-\d{2}(?:T[\d:.]+(?:Z|[+-]\d{2}:\d{2})?)?)?)?)$/.exec(value) ?? [];
       if (!at) throw new web.HttpError(400, 'date');
@@ -71,7 +76,7 @@ async function search(client, type, asked) {
   for (const [name, given] of Object.entries(asked)) {
     if (['_count', '_after', '_format', '_sort'].includes(name)) continue;
     for (const one of [].concat(given)) {
-      const c = condition(name, one, bind);
+      const c = condition(type, name, one, bind);
       if (c) where.push(c);
     }
   }
@@ -101,7 +106,7 @@ async function everything(client, id) {
   if (!found.length) return null;
   for (const [type, name] of tables) {
     const { rows: some } = await client.query(type === 'Patient' ? `SELECT id, resource FROM ${name} WHERE id = $1`
-      : `SELECT id, resource FROM ${name} WHERE smart.patients(resource) @> ARRAY[$1::text] ORDER BY id LIMIT 1000`, [id]);
+      : `SELECT id, resource FROM ${name} WHERE ${about(type, 'ARRAY[$1::text]')} ORDER BY id LIMIT 1000`, [id]);
     rows.push(...some.map((r) => [type, r.id, r.resource]));
   }
   return bundle(rows, [{ relation: 'self', url: `${base}/Patient/${id}/$everything` }]);
@@ -203,7 +208,7 @@ async function route(request, response, path, query, token) {
 
 async function metadata() {
   const security = await db.value(db.protocol, 'SELECT smart.capability_security()');
-  const searchParam = [['_id', 'token'], ['patient', 'reference'], ['category', 'token'], ['code', 'token'], ['date', 'date']].map(([name, type]) => ({ name, type }));
+  const searchParam = [['_id', 'token'], ['patient', 'reference'], ['category', 'token'], ['code', 'token'], ['status', 'token'], ['intent', 'token'], ['date', 'date']].map(([name, type]) => ({ name, type }));
   return {
     resourceType: 'CapabilityStatement', status: 'active', date: '2026-01-01', kind: 'instance', fhirVersion: '4.0.1', format: ['json'],
     implementation: { description: 'Demonstration of smart_fhir', url: base },
@@ -225,7 +230,7 @@ async function ownToken() {
     iss: backend.clientId, sub: backend.clientId, aud: backend.tokenEndpoint, iat: now, exp: now + 60, jti: randomUUID() })}`;
   const signature = sign('sha384', Buffer.from(input), { key: createPrivateKey({ key: backend.jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' });
   const answer = await db.call('token', {
-    grant_type: 'client_credentials', scope: 'system/Patient.rs', client_assertion: `${input}.${signature.toString('base64url')}`,
+    grant_type: 'client_credentials', scope: 'system/Patient.rs system/Encounter.rs', client_assertion: `${input}.${signature.toString('base64url')}`,
     client_assertion_type: 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer',
   }, { 'content-type': 'application/x-www-form-urlencoded' });
   if (answer.status !== 200) throw new Error(`the front end got no token: ${answer.body?.error}`);
@@ -240,4 +245,12 @@ export async function patientsOf(user, id = null) {
     `SELECT id, concat_ws(' ', resource #>> '{name,0,given,0}', resource #>> '{name,0,family}') AS name, resource ->> 'birthDate' AS "birthDate"
      FROM ${tables.get('Patient')} WHERE ($1::text IS NULL OR id = $1) AND ($2::text IS NULL OR id = $2) ORDER BY 2, 1 LIMIT 200`, [self ?? null, id]));
   return rows;
+}
+
+// The patient's last encounter, for the context of a launch.
+export async function lastEncounter(patient) {
+  if (!tables.has('Encounter')) return undefined;
+  const { rows } = await db.withToken(await ownToken(), 'search', (client) => client.query(
+    `SELECT id FROM ${tables.get('Encounter')} WHERE smart.patients(resource) @> ARRAY[$1::text] ORDER BY ${dateText} DESC, id LIMIT 1`, [patient]));
+  return rows[0]?.id;
 }

@@ -4,7 +4,7 @@ import * as db from './database.js';
 import * as login from './login.js';
 import * as pages from './pages.js';
 import * as web from './web.js';
-import { patientsOf } from './fhir.js';
+import { lastEncounter, patientsOf } from './fhir.js';
 
 const html = (response, status, content, target, headers = {}) => web.send(response, status, { ...pages.headers(target), ...headers }, content);
 
@@ -135,7 +135,7 @@ export async function launch(request, response, base) {
   if (!at.session.user) return askLogin(response, '/');
   if (typeof form.patient !== 'string' || !(await patientsOf(at.session.user, form.patient)).length) return html(response, 404, pages.error('No such patient', 'Choose one of the list.'));
   const handle = await db.value(db.people, 'SELECT smart.create_launch($1, $2::jsonb, $3, $4)', 'chart',
-    { patient: form.patient, need_patient_banner: true }, at.session.user.fhirUser, at.session.user.sub);
+    { patient: form.patient, encounter: await lastEncounter(form.patient), need_patient_banner: true, smart_style_url: `${base}/smart-style-1.json` }, at.session.user.fhirUser, at.session.user.sub);
   return web.redirect(response, `/apps/chart/launch?iss=${encodeURIComponent(`${base}/fhir`)}&launch=${encodeURIComponent(handle)}`);
 }
 

@@ -18,6 +18,7 @@ const here = new URL('.', import.meta.url);
 const script = { 'content-type': 'text/javascript; charset=utf-8' };
 const files = {
   '/style.css': ['style.css', 'text/css; charset=utf-8'],
+  '/smart-style-1.json': ['smart-style-1.json', 'application/json'],      // other content, another name: apps keep it
   '/apps/chart/': ['chart/index.html', 'text/html; charset=utf-8'],
   '/apps/chart/launch': ['chart/launch.html', 'text/html; charset=utf-8'],
   '/apps/chart/launch.js': ['chart/launch.js', script['content-type']],
@@ -29,7 +30,7 @@ const files = {
 
 async function file(response, [name, type]) {
   const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
-  web.send(response, 200, { 'content-type': type, 'content-security-policy': policy, 'cache-control': 'no-cache' }, await readFile(new URL(name, here)));
+  web.send(response, 200, { 'content-type': type, 'content-security-policy': policy, 'cache-control': 'no-cache', 'access-control-allow-origin': '*' }, await readFile(new URL(name, here)));
 }
 
 const posts = {

@@ -23,6 +23,8 @@ static const Narrower narrower[] = {
 	{"Condition", CONDITION_CATEGORY "problem-list-item"},
 	{"Condition", US_CORE "condition-category|health-concern"},
 	{"Observation", OBSERVATION_CATEGORY "laboratory"},
+	/* US Core's clinical tests */
+	{"Observation", OBSERVATION_CATEGORY "procedure"},
 	{"Observation", OBSERVATION_CATEGORY "social-history"},
 	{"Observation", OBSERVATION_CATEGORY "survey"},
 	{"Observation", OBSERVATION_CATEGORY "vital-signs"},

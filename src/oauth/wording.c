@@ -64,6 +64,7 @@ static const Word categories[] = {
 	{"health-concern", "health concerns"},
 	{"social-history", "social history"},
 	{"laboratory", "laboratory results"},
+	{"procedure", "results of clinical tests"},
 	{"survey", "answers to surveys"},
 	{"vital-signs", "vital signs"},
 	{"sdoh", "social determinants of health"},

@@ -1,68 +1,12 @@
 // test/e2e/walk.mjs BASE BACKEND-KEY WEB-SECRET: the demonstration as clients walk it, form by form, without a browser.
 // Prints TAP. Each test names the rules of SMART App Launch that it is about.
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { SignJWT, importJWK, createRemoteJWKSet, jwtVerify } from 'jose';
 import * as openid from 'openid-client';
+import { Browser, base, exchange, fhir, field, fields, finish, get, is, obtain, ok, pkce, post, request } from './client.mjs';
 
-const [base, keyFile, webSecret] = process.argv.slice(2);
-const fhir = `${base}/fhir`;
-let n = 0; let failed = 0;
-function ok(right, name, seen) {
-  n++;
-  if (!right) { failed++; if (seen !== undefined) console.log(`# saw ${JSON.stringify(seen)}`); }
-  console.log(`${right ? 'ok' : 'not ok'} ${n} - ${name}`);
-}
-const is = (seen, wanted, name) => ok(JSON.stringify(seen) === JSON.stringify(wanted), name, seen);
-
-class Browser {
-  cookies = new Map();
-  async go(url, form) {
-    const response = await fetch(new URL(url, base), {
-      redirect: 'manual', method: form ? 'POST' : 'GET',
-      headers: { cookie: [...this.cookies].map(([k, v]) => `${k}=${v}`).join('; '), ...(form ? { 'content-type': 'application/x-www-form-urlencoded' } : {}) },
-      body: form ? new URLSearchParams(form) : undefined,
-    });
-    for (const c of response.headers.getSetCookie()) { const [pair] = c.split(';'); const at = pair.indexOf('='); this.cookies.set(pair.slice(0, at), pair.slice(at + 1)); }
-    return { status: response.status, location: response.headers.get('location'), headers: response.headers, text: await response.text() };
-  }
-}
-const unescape = (t) => t.replaceAll('&quot;', '"').replaceAll('&#39;', "'").replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&amp;', '&');
-const field = (page, name) => unescape(new RegExp(`name="${name}" value="([^"]*)"`).exec(page)?.[1] ?? '');
-const fields = (page, name) => [...page.matchAll(new RegExp(`name="${name}" value="([^"]*)"`, 'g'))].map((m) => unescape(m[1]));
-
-function pkce() {
-  const verifier = randomBytes(32).toString('base64url');
-  return { verifier, challenge: createHash('sha256').update(verifier).digest('base64url') };
-}
-const request = (more, challenge) => `/auth/authorize?${new URLSearchParams({ response_type: 'code', client_id: 'chart', redirect_uri: `${base}/apps/chart/`,
-  state: 'a state/with=odd&bytes', aud: fhir, code_challenge: challenge, code_challenge_method: 'S256', ...more })}`;
-async function post(path, form, headers = {}) {
-  const response = await fetch(base + path, { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers }, body: new URLSearchParams(form) });
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, body: text ? JSON.parse(text) : null };
-}
-async function get(path, token) {
-  const response = await fetch(fhir + path, { headers: token ? { authorization: `Bearer ${token}` } : {} });
-  const text = await response.text();
-  return { status: response.status, headers: response.headers, body: text ? JSON.parse(text) : null };
-}
-const exchange = (code, verifier, more = {}) => post('/auth/token', { grant_type: 'authorization_code', code, redirect_uri: `${base}/apps/chart/`, client_id: 'chart', code_verifier: verifier, ...more });
-
-// The whole of it: from the request to the code.
-async function obtain(browser, user, scope, choose = {}) {
-  const { verifier, challenge } = pkce();
-  let page = await browser.go(request({ scope, ...choose.request }, challenge));
-  if (page.text.includes('name="username"')) page = await browser.go('/auth/login', { flow: field(page.text, 'flow'), username: user, password: user });
-  if (page.text.includes('name="patient"')) page = await browser.go('/auth/patient', { flow: field(page.text, 'flow'), patient: choose.patient ?? fields(page.text, 'patient')[0] });
-  let consent = null;
-  if (page.text.includes('name="decision"')) {
-    consent = page;
-    const ticked = choose.tick ?? [...page.text.matchAll(/name="scope" value="([^"]*)" checked/g)].map((m) => unescape(m[1]));
-    page = await browser.go('/auth/consent', [['flow', field(page.text, 'flow')], ['decision', choose.decision ?? 'allow'], ...ticked.map((s) => ['scope', s])]);
-  }
-  return { page, verifier, consent, to: page.location ? new URL(page.location) : null };
-}
+const [, keyFile, webSecret] = process.argv.slice(2);
 
 // Discovery (WK-1..4), CORS.
 const config = await (await fetch(`${fhir}/.well-known/smart-configuration`, { headers: { accept: 'text/html' } })).json();
@@ -206,5 +150,4 @@ is((await put({ ...stored, subject: { reference: 'Patient/somebody-else' } })).s
 is((await fetch(`${fhir}/Observation/${stored.id}`, { method: 'DELETE', headers: { authorization: `Bearer ${tokens.access_token}` } })).status, 204, 'delete');
 is((await get(`/Observation/${stored.id}`, tokens.access_token)).status, 404, 'and it is gone');
 
-console.log(`1..${n}`);
-process.exit(failed ? 1 : 0);
+finish();
