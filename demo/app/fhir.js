@@ -18,7 +18,7 @@ export async function start(fhirBase, ownClient) {
 
 const outcome = (code, diagnostics) => ({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code, diagnostics }] });
 const send = (response, status, resource, headers = {}) =>
-  web.send(response, status, { ...json, ...headers }, resource === null ? undefined : JSON.stringify(resource));
+  web.send(response, status, { ...json, ...headers }, resource === null ? undefined : typeof resource === 'string' ? resource : JSON.stringify(resource));
 const fail = (response, status, code, diagnostics, headers) => send(response, status, outcome(code, diagnostics), headers);
 
 const challenge = (error) => ({ 'www-authenticate': `Bearer realm="fhir"${error ? `, error="${error}"` : ''}` });
@@ -82,7 +82,7 @@ async function search(client, type, asked) {
   }
   if (asked._after) where.push(`id > ${bind(asked._after)}`);
   const { rows } = await client.query(
-    `SELECT id, resource FROM ${tables.get(type)} WHERE ${where.join(' AND ')} ORDER BY id LIMIT ${count + 1}`, values);
+    `SELECT id, resource::text FROM ${tables.get(type)} WHERE ${where.join(' AND ')} ORDER BY id LIMIT ${count + 1}`, values);
   const more = rows.length > count;
   const shown = rows.slice(0, count);
   const query = new URLSearchParams();
@@ -95,18 +95,17 @@ async function search(client, type, asked) {
   return bundle(shown.map((r) => [type, r.id, r.resource]), link);
 }
 
-const bundle = (rows, link) => ({
-  resourceType: 'Bundle', type: 'searchset', link,
-  entry: rows.map(([type, id, resource]) => ({ fullUrl: `${base}/${type}/${id}`, resource, search: { mode: 'match' } })),
-});
+// Resources pass through as the database's own text: JSON.parse() and JSON.stringify() would make 1.5 of a decimal 1.50, whose precision counts (R4 datatypes, decimal).
+const bundle = (rows, link) => `{"resourceType":"Bundle","type":"searchset","link":${JSON.stringify(link)},"entry":[${
+  rows.map(([type, id, text]) => `{"fullUrl":${JSON.stringify(`${base}/${type}/${id}`)},"resource":${text},"search":{"mode":"match"}}`)}]}`;
 
 async function everything(client, id) {
   const rows = [];
-  const { rows: found } = await client.query(`SELECT id, resource FROM ${tables.get('Patient')} WHERE id = $1`, [id]);
+  const { rows: found } = await client.query(`SELECT id, resource::text FROM ${tables.get('Patient')} WHERE id = $1`, [id]);
   if (!found.length) return null;
   for (const [type, name] of tables) {
-    const { rows: some } = await client.query(type === 'Patient' ? `SELECT id, resource FROM ${name} WHERE id = $1`
-      : `SELECT id, resource FROM ${name} WHERE ${about(type, 'ARRAY[$1::text]')} ORDER BY id LIMIT 1000`, [id]);
+    const { rows: some } = await client.query(type === 'Patient' ? `SELECT id, resource::text FROM ${name} WHERE id = $1`
+      : `SELECT id, resource::text FROM ${name} WHERE ${about(type, 'ARRAY[$1::text]')} ORDER BY id LIMIT 1000`, [id]);
     rows.push(...some.map((r) => [type, r.id, r.resource]));
   }
   return bundle(rows, [{ relation: 'self', url: `${base}/Patient/${id}/$everything` }]);
@@ -119,11 +118,22 @@ function bearer(request) {
   return found?.[1];
 }
 
+const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
+
 async function resourceOf(request) {
+  const text = await web.body(request, 1024 * 1024);
   let resource;
-  try { resource = JSON.parse(await web.body(request, 1024 * 1024)); } catch (e) { if (e instanceof web.HttpError) throw e; throw new web.HttpError(400, 'not JSON'); }
-  if (resource === null || typeof resource !== 'object' || Array.isArray(resource)) throw new web.HttpError(400, 'not a resource');
-  return resource;
+  try { resource = JSON.parse(text); } catch { throw new web.HttpError(400, 'not JSON'); }
+  if (!isObject(resource) || !isObject(resource.meta ?? {})) throw new web.HttpError(400, 'not a resource');
+  return { resource, text };
+}
+
+// The text of a resource with the server's own id and meta.
+async function stamp(client, text, id, version) {
+  const { rows } = await client.query(`SELECT ($1::text::jsonb || jsonb_build_object('id', $2::text, 'meta',
+      coalesce(nullif($1::text::jsonb -> 'meta', 'null'), '{}') || jsonb_build_object('versionId', $3::text, 'lastUpdated', $4::text)))::text AS text`,
+    [text, id, version, new Date().toISOString()]);
+  return rows[0].text;
 }
 
 export async function handle(request, response, path, query) {
@@ -168,33 +178,36 @@ async function route(request, response, path, query, token) {
   }
   if (operation !== undefined) return db.withToken(token, null, async () => fail(response, 404, 'not-supported', 'This server has no such operation; history is off.'));
   if (method === 'GET') {
-    const resource = await db.withToken(token, 'read', async (client) => {
+    const row = await db.withToken(token, 'read', async (client) => {
       await client.query('SELECT smart.require($1, $2)', [type, 'r']);
-      return (await client.query(`SELECT resource FROM ${table} WHERE id = $1`, [id])).rows[0]?.resource;
+      return (await client.query(`SELECT resource::text, resource #>> '{meta,versionId}' AS version FROM ${table} WHERE id = $1`, [id])).rows[0];
     });
-    return resource ? send(response, 200, resource, resource.meta?.versionId ? { etag: `W/"${resource.meta.versionId}"` } : {})
+    return row ? send(response, 200, row.resource, row.version ? { etag: `W/"${row.version}"` } : {})
       : fail(response, 404, 'not-found', 'There is no such resource.');
   }
   if (method === 'POST' && id === undefined) {
-    const resource = await resourceOf(request);
+    const { resource, text } = await resourceOf(request);
     if (resource.resourceType !== type) throw new web.HttpError(400, 'resourceType is not the type of the address');
-    const stored = { ...resource, id: randomUUID(), meta: { ...resource.meta, versionId: '1', lastUpdated: new Date().toISOString() } };
-    await db.withToken(token, 'create', async (client) => {
+    const newId = randomUUID();
+    const stored = await db.withToken(token, 'create', async (client) => {
       await client.query('SELECT smart.require($1, $2)', [type, 'c']);
-      await client.query(`INSERT INTO ${table} (id, resource) VALUES ($1, $2::jsonb)`, [stored.id, stored]);
+      const next = await stamp(client, text, newId, '1');
+      await client.query(`INSERT INTO ${table} (id, resource) VALUES ($1, $2::text::jsonb)`, [newId, next]);
+      return next;
     });
-    return send(response, 201, stored, { location: `${base}/${type}/${stored.id}/_history/1`, etag: 'W/"1"' });
+    return send(response, 201, stored, { location: `${base}/${type}/${newId}/_history/1`, etag: 'W/"1"' });
   }
   if (method === 'PUT' && id !== undefined) {
-    const resource = await resourceOf(request);
+    const { resource, text } = await resourceOf(request);
     if (resource.resourceType !== type || resource.id !== id) throw new web.HttpError(400, 'resourceType and id are not those of the address');
     const stored = await db.withToken(token, 'update', async (client) => {
       await client.query('SELECT smart.require($1, $2)', [type, 'u']);
       const { rows } = await client.query(`SELECT resource #>> '{meta,versionId}' AS version FROM ${table} WHERE id = $1`, [id]);
-      const next = { ...resource, meta: { ...resource.meta, versionId: String((Number(rows[0]?.version) || 0) + 1), lastUpdated: new Date().toISOString() } };
-      return (await client.query(`UPDATE ${table} SET resource = $2::jsonb WHERE id = $1`, [id, next])).rowCount ? next : null;
+      const version = String((Number(rows[0]?.version) || 0) + 1);
+      const next = await stamp(client, text, id, version);
+      return (await client.query(`UPDATE ${table} SET resource = $2::text::jsonb WHERE id = $1`, [id, next])).rowCount ? { next, version } : null;
     });
-    return stored ? send(response, 200, stored, { etag: `W/"${stored.meta.versionId}"` }) : fail(response, 404, 'not-found', 'There is no such resource.');
+    return stored ? send(response, 200, stored.next, { etag: `W/"${stored.version}"` }) : fail(response, 404, 'not-found', 'There is no such resource.');
   }
   if (method === 'DELETE' && id !== undefined) {
     const gone = await db.withToken(token, 'delete', async (client) => {

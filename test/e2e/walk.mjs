@@ -143,6 +143,12 @@ tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
 const made = await create(tokens.access_token, observation);
 const stored = await made.json();
 is([made.status, made.headers.get('location')], [201, `${fhir}/Observation/${stored.id}/_history/1`], 'create');
+// A decimal's precision counts (R4 datatypes): JSON.parse() and JSON.stringify() would make 1.5 of 1.50 on the way in or out.
+const precise = await fetch(`${fhir}/Observation`, { method: 'POST', headers: { authorization: `Bearer ${tokens.access_token}`, 'content-type': 'application/fhir+json' },
+  body: JSON.stringify({ ...observation, code: { text: 'precise' }, valueQuantity: { value: 0, unit: 'mg' } }).replace('"value":0', '"value":1.50') });
+const preciseText = await precise.text();
+const readText = await (await fetch(`${fhir}/Observation/${JSON.parse(preciseText).id}`, { headers: { authorization: `Bearer ${tokens.access_token}` } })).text();
+ok(/"value": ?1\.50[,}]/.test(preciseText) && /"value": ?1\.50[,}]/.test(readText), 'a decimal keeps its precision');
 is((await create(tokens.access_token, { ...observation, subject: { reference: 'Patient/somebody-else' } })).status, 403, 'create for another patient: 403');
 const put = (body) => fetch(`${fhir}/Observation/${stored.id}`, { method: 'PUT', headers: { authorization: `Bearer ${tokens.access_token}`, 'content-type': 'application/fhir+json' }, body: JSON.stringify(body) });
 is((await put({ ...stored, status: 'amended' })).status, 200, 'update');
