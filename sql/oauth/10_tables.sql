@@ -126,8 +126,8 @@ CREATE TABLE smart_internal.oauth_code (
   hash bytea NOT NULL,
   grant_id text COLLATE "C" NOT NULL,
   client_id text COLLATE "C" NOT NULL,
-  redirect_uri text NOT NULL,
-  code_challenge text NOT NULL,
+  redirect_uri text,             -- NULL, with the next: an approved device code (RFC 8628)
+  code_challenge text,
   nonce text,
   made_at timestamptz NOT NULL,
   expires_at timestamptz NOT NULL,
@@ -189,6 +189,33 @@ CREATE TABLE smart_internal.oauth_registration_token (
 );
 CREATE INDEX oauth_registration_token_expires ON smart_internal.oauth_registration_token (expires_at);
 
+-- Device codes that nobody has answered yet, and those that were denied (RFC 8628). What is approved becomes a row of
+-- oauth_code under the same hash, and goes from here: so it is burnt, reused and ended as any code.
+CREATE TABLE smart_internal.oauth_device_code (
+  hash bytea NOT NULL,
+  user_code bytea NOT NULL,      -- its hash too
+  client_id text COLLATE "C" NOT NULL,
+  audience text NOT NULL,
+  scope text NOT NULL,           -- as asked
+  made_at timestamptz NOT NULL,
+  expires_at timestamptz NOT NULL,
+  polled_at timestamptz,         -- the last poll that was not too soon
+  denied_at timestamptz,
+  kept_until timestamptz NOT NULL,  -- until then the client is told that it has expired
+  CONSTRAINT oauth_device_code_pkey PRIMARY KEY (hash),
+  CONSTRAINT oauth_device_code_user_code UNIQUE (user_code)
+);
+CREATE INDEX oauth_device_code_kept ON smart_internal.oauth_device_code (kept_until);
+
+-- Guessed user codes of a minute, by a hash of the person; of fixed size, and changed in place: src/oauth/guess.c.
+CREATE TABLE smart_internal.oauth_guess (
+  person bigint NOT NULL,
+  since bigint NOT NULL,         -- when the minute began, in seconds
+  guesses int NOT NULL,
+  unused int NOT NULL
+);
+INSERT INTO smart_internal.oauth_guess SELECT 0, 0, 0, 0 FROM pg_catalog.generate_series(1, 4096);
+
 CREATE TABLE smart_internal.oauth_cds_client (
   iss text COLLATE "C" NOT NULL,
   jwks jsonb NOT NULL,
@@ -210,7 +237,7 @@ BEGIN
 END
 $$;
 
--- What pg_dump takes along. Codes, handles, receipts, jti and registration tokens are good once:
+-- What pg_dump takes along. Codes, device codes, handles, receipts, jti and registration tokens are good once:
 -- a copy of the database that had them would be a second time.
 SELECT pg_catalog.pg_extension_config_dump('smart_internal.oauth_configuration', '');
 SELECT pg_catalog.pg_extension_config_dump('smart_internal.oauth_signing_key', '');

@@ -72,6 +72,7 @@ DECLARE
     ["authorization_endpoint","url"], ["token_endpoint","url"], ["introspection_endpoint","url"],
     ["revocation_endpoint","url"], ["jwks_uri","url"], ["registration_endpoint","url"],
     ["management_endpoint","url"], ["userinfo_endpoint","url"],
+    ["device_authorization_endpoint","url"], ["device_verification_uri","url"], ["device_lifetime","seconds",600,3600],
     ["scopes_supported","scope"], ["registration_scopes","scope"],
     ["user_patients","text"], ["user_sees_all","boolean",false],
     ["code_lifetime","seconds",60,600], ["launch_lifetime","seconds",300,600],
@@ -155,6 +156,11 @@ BEGIN
     'jwks_uri', rtrim(o->>'issuer', '/') || '/jwks',
     'scopes_supported', 'openid fhirUser profile launch launch/patient launch/encounter offline_access online_access patient/*.cruds user/*.cruds system/*.cruds'
   ) || o;
+  IF NOT o ? 'device_verification_uri' THEN
+    o := o - 'device_authorization_endpoint';
+  ELSIF NOT o ? 'device_authorization_endpoint' THEN
+    o := o || jsonb_build_object('device_authorization_endpoint', rtrim(o->>'issuer', '/') || '/device_authorization');
+  END IF;
   IF NOT o ? 'registration_scopes' THEN
     o := o || jsonb_build_object('registration_scopes', (
       SELECT coalesce(string_agg(t.token, ' ' ORDER BY t.n), '')
@@ -200,7 +206,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION smart.configure_server(jsonb) IS
-  'Replaces the configuration of the authorization server. options: issuer and fhir_base_urls (required), name, endpoints, scopes_supported, registration_scopes, user_patients, user_sees_all, lifetimes in seconds, public_offline_access, registration, encounter_picker, authorize_post, brand_bundle, brand_identifier; null counts as absent. Makes the first two keys, keeps the own row of smart.issuer. Errors: 22023 an unknown member or a senseless value. doc/authorization-server.md.';
+  'Replaces the configuration of the authorization server. options: issuer and fhir_base_urls (required), name, endpoints, scopes_supported, registration_scopes, user_patients, user_sees_all, lifetimes in seconds, public_offline_access, registration, encounter_picker, authorize_post, brand_bundle, brand_identifier, device_verification_uri, device_authorization_endpoint, device_lifetime; null counts as absent. Makes the first two keys, keeps the own row of smart.issuer. Errors: 22023 an unknown member or a senseless value. doc/authorization-server.md.';
 
 CREATE FUNCTION smart.server_configuration() RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

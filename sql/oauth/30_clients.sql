@@ -79,10 +79,9 @@ BEGIN
   IF m ? 'client_id' AND m->>'client_id' !~ '^[A-Za-z0-9._~-]{1,128}$' THEN
     PERFORM smart_internal.oauth_refuse('client_id', 'It must have 1 to 128 of A-Z a-z 0-9 . _ ~ -.', 'invalid_client_metadata');
   END IF;
-  -- urn:ietf:params:oauth:grant-type:device_code is for later
   IF jsonb_array_length(m->'grant_types') = 0
-      OR NOT m->'grant_types' <@ '["authorization_code", "refresh_token", "client_credentials"]' THEN
-    PERFORM smart_internal.oauth_refuse('grant_types', 'It must name authorization_code, refresh_token or client_credentials.', 'invalid_client_metadata');
+      OR NOT m->'grant_types' <@ '["authorization_code", "refresh_token", "client_credentials", "urn:ietf:params:oauth:grant-type:device_code"]' THEN
+    PERFORM smart_internal.oauth_refuse('grant_types', 'It must name authorization_code, refresh_token, client_credentials or urn:ietf:params:oauth:grant-type:device_code.', 'invalid_client_metadata');
   END IF;
   IF m->'grant_types' ? 'client_credentials' AND method <> 'private_key_jwt' THEN
     PERFORM smart_internal.oauth_refuse('grant_types', 'client_credentials is for private_key_jwt alone.', 'invalid_client_metadata');

@@ -89,6 +89,21 @@ $$;
 COMMENT ON FUNCTION smart.create_launch(text, jsonb, text, text) IS
   'The handle of an EHR launch (SMART App Launch 2.2), good once and for launch_lifetime seconds, for this client and this person. context: patient, encounter, fhirContext, intent, need_patient_banner, smart_style_url, tenant, appContext, extensions. Errors: 22023; 55000 not configured.';
 
+CREATE FUNCTION smart.device_authorization(request jsonb, headers jsonb) RETURNS jsonb
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_device_authorization';
+COMMENT ON FUNCTION smart.device_authorization(jsonb, jsonb) IS
+  'The device authorization endpoint (RFC 8628 3.1) as an answer: 200 {device_code, user_code, verification_uri, expires_in, interval} for a client whose grant_types name urn:ietf:params:oauth:grant-type:device_code, authenticated as at the token endpoint; 400, 401 with an RFC error. request: scope, and aud or resource where there are several FHIR bases. Errors: 22004 NULL; 55000 not configured.';
+
+CREATE FUNCTION smart.device_request(user_code text, person jsonb DEFAULT NULL) RETURNS jsonb
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_device_request';
+COMMENT ON FUNCTION smart.device_request(text, jsonb) IS
+  'What to ask the person who typed a user code (RFC 8628 3.3), case, hyphens and blanks ignored: 200 as smart.authorize(), consent always needed; 404 of a code that is unknown, used or expired; 429 after 30 such codes of a person (or of nobody) in a minute, which no ROLLBACK takes back. person: {sub, fhirUser, patient} as far as known. Errors: 22004 user_code is NULL; 22023 person; 25006 in a read-only transaction; 55000 not configured.';
+
+CREATE FUNCTION smart.approve_device(user_code text, approval jsonb) RETURNS jsonb
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_approve_device';
+COMMENT ON FUNCTION smart.approve_device(text, jsonb) IS
+  'What the person answered, as smart.approve(). 200 {"approved": true}, and the device gets its tokens at its next request; 200 {"approved": false}, with error and error_description where it was not the person who denied it, and the device gets access_denied. 404, 429 as smart.device_request(). Errors: 22023 a member of approval; 22004 NULL; 25006 in a read-only transaction; 55000 not configured, or user_patients failed.';
+
 CREATE FUNCTION smart.withdraw_grant(sub text, client_id text, patient text DEFAULT NULL) RETURNS void
   LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_withdraw_grant';
 COMMENT ON FUNCTION smart.withdraw_grant(text, text, text) IS
@@ -139,6 +154,7 @@ BEGIN
     PERFORM smart_internal.oauth_refuse('since', 'It must be a time.');
   END IF;
   DELETE FROM smart_internal.oauth_launch;
+  DELETE FROM smart_internal.oauth_device_code;
   DELETE FROM smart_internal.oauth_receipt;
   DELETE FROM smart_internal.oauth_registration_token;
   FOR gone IN
@@ -152,4 +168,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION smart.after_restore(timestamptz) IS
-  'After a restore or a promotion that may have lost commits: voids open codes, handles, receipts and registration tokens, and ends every grant that was given, or whose refresh token was made or used, at since or later. Errors: 22023.';
+  'After a restore or a promotion that may have lost commits: voids open codes, device codes, handles, receipts and registration tokens, and ends every grant that was given, or whose refresh token was made or used, at since or later. Errors: 22023.';

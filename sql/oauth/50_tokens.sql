@@ -3,7 +3,7 @@
 CREATE PROCEDURE smart.token(IN request jsonb, IN headers jsonb, INOUT response jsonb DEFAULT NULL)
   LANGUAGE c AS 'MODULE_PATHNAME', 'smart_oauth_token';
 COMMENT ON PROCEDURE smart.token(jsonb, jsonb, jsonb) IS
-  'The token endpoint (RFC 6749 3.2, SMART App Launch 2.2): authorization_code, refresh_token, client_credentials. request: the form body {"grant_type": "..."}; headers: names in lower case. response: {"status", "headers", "body"}. What is good once is burnt and committed before it answers. Errors: 25001 in a transaction block (then smart.burn() and redeem()), 22004 NULL, 55000 not configured.';
+  'The token endpoint (RFC 6749 3.2, SMART App Launch 2.2): authorization_code, refresh_token, client_credentials, urn:ietf:params:oauth:grant-type:device_code. request: the form body {"grant_type": "..."}; headers: names in lower case. response: {"status", "headers", "body"}. What is good once is burnt and committed before it answers. Errors: 25001 in a transaction block (then smart.burn() and redeem()), 22004 NULL, 55000 not configured.';
 
 CREATE PROCEDURE smart.introspect(IN request jsonb, IN headers jsonb, INOUT response jsonb DEFAULT NULL)
   LANGUAGE c AS 'MODULE_PATHNAME', 'smart_oauth_introspect';

@@ -4,9 +4,9 @@
 CREATE FUNCTION smart_internal.oauth_duty(duty text) RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE duty
-    WHEN 'protocol' THEN '{authorize,token,introspect,revoke,burn,redeem,userinfo,register,smart_configuration,
+    WHEN 'protocol' THEN '{authorize,token,introspect,revoke,burn,redeem,userinfo,register,device_authorization,smart_configuration,
       openid_configuration,capability_security,server_jwks,verify_cds_request,check_cds_authorization}'::text[]
-    WHEN 'people' THEN '{authorize,approve,create_launch,cds_authorization,withdraw_grant,end_user_session,grants}'
+    WHEN 'people' THEN '{authorize,approve,device_request,approve_device,create_launch,cds_authorization,withdraw_grant,end_user_session,grants}'
     WHEN 'administration' THEN '{configure_server,oauth_configure,server_configuration,create_signing_key,retire_signing_key,
       drop_signing_key,server_jwks,register_client,update_client,rotate_client_secret,set_client_jwks,disable_client,enable_client,
       create_registration_token,client,after_restore,add_cds_client,drop_cds_client,revoke_tokens,unrevoke,revocation}'

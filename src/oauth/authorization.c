@@ -144,16 +144,14 @@ read_prompt(const Jsonb *request, AuthorizationRequest *out)
 		if (strlen(max_age) > MAX_AGE_DIGITS || strspn(max_age, "0123456789") != strlen(max_age))
 			return refuse(out, "invalid_request", "max_age must be a number of seconds");
 		out->max_age = strtol(max_age, NULL, 10);
+		out->max_age_text = max_age;
 	}
 	return true;
 }
 
 static bool
-read_audience(const Jsonb *request, AuthorizationRequest *out)
+read_audience(char *aud, char *resource, AuthorizationRequest *out)
 {
-	char *aud = request_parameter(request, "aud");
-	char *resource = request_parameter(request, "resource");
-
 	if (aud == NULL && resource == NULL)
 		return refuse(out, "invalid_target", "aud is missing");
 	if (aud != NULL && resource != NULL && strcmp(aud, resource) != 0)
@@ -183,10 +181,9 @@ without_unknown_contexts(const char *scope)
 }
 
 static bool
-read_scope(const Jsonb *request, AuthorizationRequest *out)
+read_scope(char *asked, AuthorizationRequest *out)
 {
 	const OauthClient *client = out->client;
-	char *asked = request_parameter(request, "scope");
 	char *scope;
 	ScopeList list;
 	ScopeError error;
@@ -251,11 +248,32 @@ authorization_read(const Jsonb *request, AuthorizationRequest *out)
 	launch_good = read_launch(request, out);
 	launch_fault = *out;
 	out->error = NULL;
-	if (!read_protocol(request, out) || !read_prompt(request, out) || !read_audience(request, out))
+	if (!read_protocol(request, out) || !read_prompt(request, out) ||
+		!read_audience(
+			request_parameter(request, "aud"), request_parameter(request, "resource"), out))
 		return false;
 	if (!launch_good)
 		return refuse(out, launch_fault.error, launch_fault.description);
-	return read_scope(request, out);
+	return read_scope(request_parameter(request, "scope"), out);
+}
+
+bool
+authorization_read_device(OauthClient *client, char *scope, char *aud, char *resource,
+						  AuthorizationRequest *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->max_age = -1;
+	out->configuration = configuration_get();
+	out->client = client;
+	if (aud == NULL && resource == NULL && list_length(out->configuration->fhir_base_urls) == 1)
+		aud = linitial(out->configuration->fhir_base_urls);
+	if (!read_audience(aud, resource, out))
+		return false;
+	/* no EHR opens a device */
+	if (scope != NULL && scope_text_has(scope, "launch"))
+		return refuse(
+			out, "invalid_scope", "scope launch needs an EHR; a device asks for launch/patient");
+	return read_scope(scope, out);
 }
 
 bool

@@ -15,14 +15,15 @@ typedef struct AuthorizationRequest
 {
 	const OauthConfiguration *configuration;
 	OauthClient *client; /* NULL: the answer must not redirect, as with the next */
-	char *redirect_uri;
-	char *state; /* NULL: missing or doubled */
-	char *scope; /* cut to what the client may get here, in its spelling */
+	char *redirect_uri;	 /* NULL: of a device, which gets no redirect (RFC 8628) */
+	char *state;		 /* NULL: missing or doubled */
+	char *scope;		 /* cut to what the client may get here, in its spelling */
 	char *audience;
 	char *code_challenge;
-	char *nonce;	  /* NULL: none */
-	char *prompt;	  /* as asked; NULL: none */
-	int64 max_age;	  /* seconds; -1: not asked */
+	char *nonce;   /* NULL: none */
+	char *prompt;  /* as asked; NULL: none */
+	int64 max_age; /* seconds; -1: not asked */
+	char *max_age_text;
 	StoreRow *launch; /* the handle's row; NULL: standalone */
 	/* why it is refused; error NULL: it is not */
 	const char *error;
@@ -35,6 +36,13 @@ typedef struct AuthorizationRequest
  * description say why, and client and redirect_uri whether the client may be told by redirect.
  */
 extern bool authorization_read(const Jsonb *request, AuthorizationRequest *out);
+
+/*
+ * The request of a device (RFC 8628 3.1): who asks is known already, for what and of which server is checked. aud may be
+ * missing where there is one server.
+ */
+extern bool authorization_read_device(OauthClient *client, char *scope, char *aud, char *resource,
+									  AuthorizationRequest *out);
 
 /* Is this value among those of prompt? */
 extern bool authorization_prompts(const AuthorizationRequest *request, const char *value);

@@ -48,6 +48,7 @@ read_metadata(OauthClient *client)
 	client->may_code = json_texts_have(metadata, "grant_types", "authorization_code");
 	client->may_refresh = json_texts_have(metadata, "grant_types", "refresh_token");
 	client->may_credentials = json_texts_have(metadata, "grant_types", "client_credentials");
+	client->may_device = json_texts_have(metadata, "grant_types", CLIENT_GRANT_DEVICE);
 	text = json_text(metadata, "introspection");
 	client->sees_any_token = text != NULL && strcmp(text, "any") == 0;
 	if (json_find(metadata, "offline_access", &value) && value.type == jbvBool)

@@ -13,6 +13,9 @@
 
 #define CLIENT_ID_MAX_BYTES 128
 
+/* The grant type of RFC 8628. */
+#define CLIENT_GRANT_DEVICE "urn:ietf:params:oauth:grant-type:device_code"
+
 typedef enum ClientAuthMethod
 {
 	CLIENT_AUTH_NONE,
@@ -39,6 +42,7 @@ typedef struct OauthClient
 	bool may_code; /* grant_types */
 	bool may_refresh;
 	bool may_credentials;
+	bool may_device;
 	bool sees_any_token;	 /* introspection: any */
 	bool offline_access;	 /* offline_access may be granted */
 	bool issuer_is_audience; /* assertion_audience: issuer */

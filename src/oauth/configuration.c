@@ -38,6 +38,8 @@ parse(Jsonb *options)
 	c->registration_endpoint = json_text(options, "registration_endpoint");
 	c->management_endpoint = json_text(options, "management_endpoint");
 	c->userinfo_endpoint = json_text(options, "userinfo_endpoint");
+	c->device_verification_uri = json_text(options, "device_verification_uri");
+	c->device_authorization_endpoint = json_text(options, "device_authorization_endpoint");
 	c->scopes_supported_text = json_text(options, "scopes_supported");
 	scope_read(c->scopes_supported_text, &c->scopes_supported);
 	c->registration_scopes_text = json_text(options, "registration_scopes");
@@ -46,6 +48,7 @@ parse(Jsonb *options)
 	c->user_sees_all = json_is_true(options, "user_sees_all");
 	c->code_lifetime = (int) json_int(options, "code_lifetime", 0);
 	c->launch_lifetime = (int) json_int(options, "launch_lifetime", 0);
+	c->device_lifetime = (int) json_int(options, "device_lifetime", 0);
 	c->access_token_lifetime = (int) json_int(options, "access_token_lifetime", 0);
 	c->id_token_lifetime = (int) json_int(options, "id_token_lifetime", 0);
 	c->offline_lifetime = json_int(options, "offline_lifetime", 0);

@@ -28,6 +28,8 @@ typedef struct OauthConfiguration
 	char *registration_endpoint; /* NULL: none, as in the next two */
 	char *management_endpoint;
 	char *userinfo_endpoint;
+	char *device_authorization_endpoint; /* NULL, with the next: device codes are not offered */
+	char *device_verification_uri;		 /* where people enter the user code */
 	char *scopes_supported_text;
 	ScopeList scopes_supported;
 	char *registration_scopes_text;
@@ -36,6 +38,7 @@ typedef struct OauthConfiguration
 	bool user_sees_all;
 	int code_lifetime; /* seconds, as all lifetimes */
 	int launch_lifetime;
+	int device_lifetime;
 	int access_token_lifetime;
 	int id_token_lifetime;
 	int64 offline_lifetime;

@@ -12,6 +12,9 @@
 #include "oauth/client.h"
 #include "oauth/store.h"
 
+/* A used code stays findable as reuse so long, after it has expired. */
+#define GRANT_CODE_KEPT (24 * USECS_PER_HOUR)
+
 typedef struct OauthGrant
 {
 	char *grant_id;

@@ -75,6 +75,11 @@ static const TableInfo tables[STORE_N_TABLES] = {
 								  "oauth_registration_token_expires",
 								  REGISTRATION_TOKEN_EXPIRES_AT},
 	[STORE_CDS_CLIENT] = {"oauth_cds_client", CDS_CLIENT_TENANTS, NULL, 0},
+	[STORE_DEVICE_CODE] = {"oauth_device_code",
+						   DEVICE_CODE_KEPT_UNTIL,
+						   "oauth_device_code_kept",
+						   DEVICE_CODE_KEPT_UNTIL},
+	[STORE_GUESS] = {"oauth_guess", GUESS_UNUSED, NULL, 0},
 };
 
 typedef struct IndexInfoEntry
@@ -135,6 +140,14 @@ static const IndexInfoEntry indexes[STORE_N_INDEXES] = {
 								 "oauth_cds_client_pkey",
 								 CDS_CLIENT_ISS,
 								 F_TEXTEQ},
+	[STORE_DEVICE_CODE_BY_HASH] = {STORE_DEVICE_CODE,
+								   "oauth_device_code_pkey",
+								   DEVICE_CODE_HASH,
+								   F_BYTEAEQ},
+	[STORE_DEVICE_CODE_BY_USER_CODE] = {STORE_DEVICE_CODE,
+										"oauth_device_code_user_code",
+										DEVICE_CODE_USER_CODE,
+										F_BYTEAEQ},
 };
 
 struct StoreScan

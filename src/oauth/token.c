@@ -1,8 +1,8 @@
 /*
  * src/oauth/token.c
- *		The token endpoint: authorization_code, refresh_token and client_credentials.
+ *		The token endpoint: authorization_code, refresh_token, client_credentials and device_code.
  *
- * RFC 6749 4.1.3, 4.4, 6; RFC 7636 4.6; SMART App Launch 2.2. The order of the checks is OC-79:
+ * RFC 6749 4.1.3, 4.4, 6; RFC 7636 4.6; RFC 8628 3.4; SMART App Launch 2.2. The order of the checks is OC-79:
  * content type, grant_type, repeated parameters, client, grant, PKCE, scope. What is burnt here
  * is a row that is locked first: of requests at once one goes on and the others see what it did.
  */
@@ -15,6 +15,7 @@
 #include "jose/b64.h"
 #include "oauth/authenticate.h"
 #include "oauth/configuration.h"
+#include "oauth/device.h"
 #include "oauth/endpoint.h"
 #include "oauth/grant.h"
 #include "oauth/json.h"
@@ -223,27 +224,37 @@ verifier_fits(const char *verifier, const char *challenge)
 }
 
 static bool
-exchange_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
+refuse_grant_type(const char *grant_type, Outcome *outcome)
 {
-	char *code = request_parameter(request, "code");
+	return outcome_refuse(outcome,
+						  400,
+						  "unauthorized_client",
+						  "the client may not use this grant type",
+						  psprintf("grant type %s", grant_type));
+}
+
+/* A code of an approval at the browser, or of a device: neither is good as the other. */
+static StoreRow *
+find_code(const char *code, bool of_device)
+{
+	StoreRow *row =
+		secret_has_shape(code)
+			? store_find(STORE_CODE_BY_HASH, PointerGetDatum(secret_hash(code, strlen(code))))
+			: NULL;
+
+	return row != NULL && row->nulls[CODE_REDIRECT_URI] == of_device ? row : NULL;
+}
+
+/* Burn a code that was found, and answer with what its grant gives. */
+static bool
+use_code(StoreRow *row, const Jsonb *request, const OauthClient *client, Outcome *outcome)
+{
+	bool of_device = row != NULL && row->nulls[CODE_REDIRECT_URI];
 	char *redirect_uri = request_parameter(request, "redirect_uri");
-	StoreRow *row;
 	OauthGrant *grant;
 	char *grant_id;
 	char *scope;
 
-	if (!client->may_code)
-		return outcome_refuse(outcome,
-							  400,
-							  "unauthorized_client",
-							  "the client may not use this grant type",
-							  "grant type authorization_code");
-	if (code == NULL)
-		return outcome_refuse(
-			outcome, 400, "invalid_request", "the parameter code is missing", "no code");
-	row = secret_has_shape(code)
-			  ? store_find(STORE_CODE_BY_HASH, PointerGetDatum(secret_hash(code, strlen(code))))
-			  : NULL;
 	if (row == NULL)
 	{
 		outcome->failed_as = client->client_id;
@@ -258,12 +269,14 @@ exchange_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
 	if (!row->nulls[CODE_USED_AT])
 		return refuse_reuse(grant_id, "the code was used before", outcome);
 	if (GetCurrentTimestamp() >= store_time(row, CODE_EXPIRES_AT))
-		return refuse_grant(outcome, "the code has expired");
+		return of_device ? device_refuse_expired(outcome)
+						 : refuse_grant(outcome, "the code has expired");
 
 	store_set(row, CODE_USED_AT, TimestampTzGetDatum(GetCurrentTimestamp()));
-	if (redirect_uri == NULL || strcmp(redirect_uri, store_text(row, CODE_REDIRECT_URI)) != 0 ||
-		!verifier_fits(request_parameter(request, "code_verifier"),
-					   store_text(row, CODE_CODE_CHALLENGE)))
+	if (!of_device &&
+		(redirect_uri == NULL || strcmp(redirect_uri, store_text(row, CODE_REDIRECT_URI)) != 0 ||
+		 !verifier_fits(request_parameter(request, "code_verifier"),
+						store_text(row, CODE_CODE_CHALLENGE))))
 	{
 		store_update(row);
 		return refuse_grant(outcome, "redirect_uri or code_verifier do not fit the code");
@@ -271,7 +284,7 @@ exchange_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
 	grant = grant_find(grant_id);
 	if (grant == NULL || !grant_is_live(grant, client))
 		return refuse_grant(outcome, "the grant is over");
-	if (!client_redirects_to(client, redirect_uri))
+	if (!of_device && !client_redirects_to(client, redirect_uri))
 		return refuse_grant(outcome, "the redirect_uri is not registered any more");
 	scope = present_scope(grant->scope, client);
 	if (scope == NULL)
@@ -279,6 +292,39 @@ exchange_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
 	store_update(row);
 	store_clean_sometimes(STORE_CODE);
 	return respond(grant, client, scope, scope, store_text(row, CODE_NONCE), true, outcome);
+}
+
+static bool
+exchange_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
+{
+	char *code = request_parameter(request, "code");
+
+	if (!client->may_code)
+		return refuse_grant_type("authorization_code", outcome);
+	if (code == NULL)
+		return outcome_refuse(
+			outcome, 400, "invalid_request", "the parameter code is missing", "no code");
+	return use_code(find_code(code, false), request, client, outcome);
+}
+
+/* RFC 8628 3.4, 3.5. */
+static bool
+exchange_device_code(const Jsonb *request, const OauthClient *client, Outcome *outcome)
+{
+	char *code = request_parameter(request, "device_code");
+
+	if (!client->may_device)
+		return refuse_grant_type("device_code", outcome);
+	if (code == NULL)
+		return outcome_refuse(outcome,
+							  400,
+							  "invalid_request",
+							  "the parameter device_code is missing",
+							  "no device_code");
+	/* first what waits: an approval takes a code from here to there in one transaction */
+	if (device_poll(code, client, outcome))
+		return false;
+	return use_code(find_code(code, true), request, client, outcome);
 }
 
 /* ---- refresh_token ---- */
@@ -311,11 +357,7 @@ refresh(const Jsonb *request, StoreRow *row, const OauthClient *client, Outcome 
 	char *scope;
 
 	if (!client->may_refresh)
-		return outcome_refuse(outcome,
-							  400,
-							  "unauthorized_client",
-							  "the client may not use this grant type",
-							  "grant type refresh_token");
+		return refuse_grant_type("refresh_token", outcome);
 	if (row == NULL)
 	{
 		outcome->failed_as = client->client_id;
@@ -391,11 +433,7 @@ client_credentials(const Jsonb *request, const OauthClient *client, Outcome *out
 	ScopeList list;
 
 	if (!client->may_credentials || client->auth_method == CLIENT_AUTH_NONE)
-		return outcome_refuse(outcome,
-							  400,
-							  "unauthorized_client",
-							  "the client may not use this grant type",
-							  "grant type client_credentials");
+		return refuse_grant_type("client_credentials", outcome);
 	audience = credentials_audience(request, outcome);
 	if (audience == NULL)
 		return false;
@@ -458,6 +496,7 @@ endpoint_token(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 	StoreRow *row = NULL;
 	char *grant_type;
 	bool is_refresh;
+	bool is_device;
 
 	if (!endpoint_check_form(request, headers, outcome))
 		return false;
@@ -469,7 +508,8 @@ endpoint_token(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 							  "the parameter grant_type is missing or not one text",
 							  "grant_type");
 	is_refresh = strcmp(grant_type, "refresh_token") == 0;
-	if (!is_refresh && strcmp(grant_type, "authorization_code") != 0 &&
+	is_device = strcmp(grant_type, CLIENT_GRANT_DEVICE) == 0 && device_is_offered();
+	if (!is_refresh && !is_device && strcmp(grant_type, "authorization_code") != 0 &&
 		strcmp(grant_type, "client_credentials") != 0)
 		return outcome_refuse(
 			outcome, 400, "unsupported_grant_type", "the grant type is not known", "grant type");
@@ -496,6 +536,8 @@ endpoint_token(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 		return false;
 	if (is_refresh)
 		return refresh(request, row, client, outcome);
+	if (is_device)
+		return exchange_device_code(request, client, outcome);
 	if (strcmp(grant_type, "authorization_code") == 0)
 		return exchange_code(request, client, outcome);
 	return client_credentials(request, client, outcome);

@@ -93,6 +93,49 @@ $n = at_once("INSERT INTO ot.result SELECT 'receipt', ot.short(smart.redeem('$re
 is($n->{200}, 1, 'one of 32 redeems a receipt');
 is($n->{'400 invalid_grant'}, 31, 'the others are refused');
 
+# RFC 8628 3.4: a device code, once a person has approved it.
+sql(q{SELECT smart.configure_server(smart.server_configuration() || '{"device_verification_uri": "https://as.test/device"}')});
+sql(q{SELECT smart.register_client('{"client_id": "tv", "token_endpoint_auth_method": "none", "offline_access": true, "scope": "launch/patient offline_access patient/*.rs",
+	"grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]}')});
+sub device_code
+{
+	my $body = sql(q{SELECT smart.device_authorization('{"client_id": "tv", "scope": "launch/patient patient/*.rs offline_access"}', '{}')->'body'});
+	my ($device) = $body =~ /"device_code": "([^"]+)"/;
+	my ($user) = $body =~ /"user_code": "([^"]+)"/;
+	sql(qq{SELECT smart.approve_device('$user', '{"sub": "alice", "fhirUser": "Patient/p1", "scope": "patient/*.rs offline_access"}')}) unless $_[0];
+	return wantarray ? ($device, $user) : $device;
+}
+sub poll { my ($device) = @_; return qq{'{"grant_type": "urn:ietf:params:oauth:grant-type:device_code", "client_id": "tv", "device_code": "$device"}'::jsonb} }
+my $device = device_code();
+$n = at_once("CALL ot.try('device', " . poll($device) . ')');
+is($n->{200}, 1, 'one of 32 gets the tokens of a device code');
+is($n->{'400 invalid_grant'}, 31, 'the others are refused');
+is(sql(q{SELECT count(*) FROM smart_internal.oauth_grant_end e JOIN smart_internal.oauth_grant g USING (grant_id) WHERE g.client_id = 'tv'}) > 0, 1, 'and the grant has ended');
+# Polls while the person answers wait for nobody: a transaction that is open has not answered yet.
+($device, my $user_code) = device_code('unanswered');
+my $answering = $node->background_psql($db, on_error_stop => 0);
+$answering->query('BEGIN');
+$answering->query(qq{SELECT smart.approve_device('$user_code', '{"sub": "alice", "fhirUser": "Patient/p1", "scope": "patient/*.rs"}')});
+is(token(poll($device)), '400 authorization_pending', 'an approval that is not committed');
+$answering->query('COMMIT');
+$answering->quit;
+like(token(poll($device)), qr/^200/, 'and once it is');
+# 32 polls of one that nobody has answered: no error, no tokens.
+$device = device_code('unanswered');
+$n = at_once("CALL ot.try('device', " . poll($device) . ')');
+is(($n->{'400 authorization_pending'} // 0) + ($n->{'400 slow_down'} // 0), 32, '32 polls at once');
+# Answers at once: one counts. (Of another person than alice, since the others are answers to an unknown code.)
+($device, $user_code) = device_code('unanswered');
+$n = at_once(qq{INSERT INTO ot.result SELECT 'answer', CASE a->>'status' WHEN '200' THEN '200' ELSE a->>'status' END FROM smart.approve_device('$user_code', '{"sub": "carol", "fhirUser": "Patient/p1", "scope": "patient/*.rs"}') a});
+is($n->{200}, 1, 'one of 32 answers counts');
+like(token(poll($device)), qr/^200/, 'and gives tokens');
+
+# RFC 8628 5.1: of 64 guesses of a person at the same time, each rolled back, thirty are looked at.
+sql('CREATE SEQUENCE ot.looked_at; CREATE SEQUENCE ot.refused');
+at_once(qq{BEGIN; SELECT nextval(CASE a->>'status' WHEN '404' THEN 'ot.looked_at' ELSE 'ot.refused' END) FROM smart.device_request('BCDF-GHJK', '{"sub": "eve"}') a; ROLLBACK;
+BEGIN; SELECT nextval(CASE a->>'status' WHEN '404' THEN 'ot.looked_at' ELSE 'ot.refused' END) FROM smart.device_request('BCDF-GHJK', '{"sub": "eve"}') a; ROLLBACK});
+is(sql('SELECT last_value FROM ot.looked_at') . ' ' . sql('SELECT last_value FROM ot.refused'), '30 34', 'no ROLLBACK gives a guess back');
+
 # CD-8: the jti of a CDS client.
 sql(q{SELECT smart.add_cds_client('https://ehr.test', jsonb_build_object('keys', jsonb_build_array(ot.key('a') - 'd')))});
 my $jwt = sql(q{SELECT ot.assertion('https://ehr.test', jsonb_build_object('sub', null, 'aud', 'https://cds.test/x', 'iat', floor(extract(epoch FROM clock_timestamp()))))});
@@ -135,6 +178,7 @@ for my $how ('pg_cancel_backend', 'pg_terminate_backend')
 # burnt stays burnt.
 $code = code('patient/*.rs offline_access');
 my $code2 = code('patient/*.rs');
+$device = device_code();
 $assertion = sql('SELECT ot.assertion()');
 sql('CHECKPOINT');
 my $dying = $node->background_psql($db, on_error_stop => 0);
@@ -144,6 +188,7 @@ like($answer, qr/"status": 200/, 'tokens before the crash');
 my ($refresh) = $answer =~ /"refresh_token": "([^"]+)"/;
 my ($access) = $answer =~ /"access_token": "([^"]+)"/;
 like($dying->query(qq{CALL smart.token(ot.asserted('$assertion') || '{"grant_type": "client_credentials", "scope": "system/Patient.rs"}', '{}')}), qr/"status": 200/, 'and for an assertion');
+like($dying->query("CALL smart.token(@{[poll($device)]}, '{}')"), qr/"status": 200/, 'and for a device code');
 $receipt = $dying->query("SELECT smart.burn('token', @{[exchange($code2)]}, '{}')");
 $node->stop('immediate');
 eval { $dying->quit };
@@ -153,6 +198,7 @@ is(sql("SELECT ot.short(smart.redeem('$receipt'))"), '400 invalid_grant', 'whose
 is(token(qq{ot.asserted('$assertion') || '{"grant_type": "client_credentials", "scope": "system/Patient.rs"}'}), '401 invalid_client', 'a crash after the answer: the jti is burnt');
 like(token(refresh($refresh)), qr/^200/, 'the refresh token that was answered is there');
 is(token(exchange($code)), '400 invalid_grant', 'and the code is burnt');
+is(token(poll($device)), '400 invalid_grant', 'and the device code');
 is(login_answer($access), 'token_revoked', 'its second use ended what it gave');
 # without a second use the receipt outlives the crash
 $code = code('patient/*.rs');

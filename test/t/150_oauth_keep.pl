@@ -87,6 +87,9 @@ write_key('x' x 48);
 
 my ($refresh) = $answer =~ /"refresh_token": "([^"]+)"/;
 my $open_code = code('d');
+$node->safe_psql('d', q{SELECT smart.configure_server(smart.server_configuration() || '{"device_verification_uri":"https://as.example/device"}');
+  SELECT smart.register_client('{"client_id":"tv","token_endpoint_auth_method":"none","scope":"openid","grant_types":["urn:ietf:params:oauth:grant-type:device_code"]}')});
+my $device_code = $node->safe_psql('d', q{SELECT smart.device_authorization('{"client_id":"tv","scope":"openid"}', '{}') #>> '{body,device_code}'});
 my $handle = $node->safe_psql('d', q{SELECT smart.create_launch('public', '{"patient":"1"}', NULL, 'alice')});
 my $registration = $node->safe_psql('d', q{SELECT smart.create_registration_token('1 hour')});
 my $receipt = $node->safe_psql('d', qq{SELECT smart.burn('token', '{"client_id":"public","grant_type":"authorization_code"}', '{}')});
@@ -98,7 +101,7 @@ like($dump_error, qr/row-level security/, 'a dump by another role ends with an e
 $node->command_ok([ 'pg_dump', '-f', "$dir/d.sql", $node->connstr('d') ], 'a dump by the owner');
 my $dump = slurp_file("$dir/d.sql");
 unlike($dump, qr/\Q$_->[1]\E/, "the dump has no $_->[0] in clear")
-  for [ 'code', $open_code ], [ 'refresh token', $refresh ], [ 'handle', $handle ], [ 'registration token', $registration ], [ 'receipt', $receipt ];
+  for [ 'code', $open_code ], [ 'refresh token', $refresh ], [ 'handle', $handle ], [ 'registration token', $registration ], [ 'receipt', $receipt ], [ 'device code', $device_code ];
 unlike($dump, qr/"d":"/, 'nor a private key');
 
 $node->safe_psql('postgres', 'CREATE DATABASE r');
@@ -108,10 +111,12 @@ my $kept = q{SELECT string_agg(t || ' ' || n, ', ' ORDER BY t) FROM (
   SELECT 'grant', count(*) FROM smart_internal.oauth_grant UNION ALL SELECT 'key', count(*) FROM smart_internal.oauth_signing_key UNION ALL
   SELECT 'refresh token', count(*) FROM smart_internal.oauth_refresh_token) x (t, n)};
 is($node->safe_psql('r', $kept), $node->safe_psql('d', $kept), 'configuration, keys, clients, grants and refresh hashes are kept');
-is($node->safe_psql('r', q{SELECT (SELECT count(*) FROM smart_internal.oauth_code) + (SELECT count(*) FROM smart_internal.oauth_launch) + (SELECT count(*) FROM smart_internal.oauth_receipt)
+is($node->safe_psql('r', q{SELECT (SELECT count(*) FROM smart_internal.oauth_code) + (SELECT count(*) FROM smart_internal.oauth_launch) + (SELECT count(*) FROM smart_internal.oauth_device_code) + (SELECT count(*) FROM smart_internal.oauth_receipt)
   + (SELECT count(*) FROM smart_internal.oauth_jti) + (SELECT count(*) FROM smart_internal.oauth_registration_token)}), '0', 'what is good once is not');
 is($node->safe_psql('r', 'SELECT smart.server_jwks()'), $node->safe_psql('d', 'SELECT smart.server_jwks()'), 'the same keys are published');
 like(exchange('r', $open_code), qr/invalid_grant/, 'an open code is worth nothing there');
+is($node->safe_psql('r', 'SELECT count(*) FROM smart_internal.oauth_guess'), '4096', 'the counters of user codes are there');
+like($node->safe_psql('r', q{SELECT smart.device_request('BCDF-GHJK')}), qr/"status": 404/, 'and count');
 like(token('r', qq{"grant_type":"refresh_token","refresh_token":"$refresh"}), qr/"status": 200/, 'a refresh token is');
 
 # ---- a backup is older than what happened since
@@ -134,7 +139,7 @@ is($node->safe_psql('w', 'SELECT count(*) > 0 FROM smart.revocation WHERE grant_
 
 $node->safe_psql('d', "SET client_min_messages = warning; SELECT smart.authorize('{\"client_id\":\"no\\u0001body\"}')");
 my $log = slurp_file($node->logfile);
-unlike($log, qr/\Q$_\E/, 'no secret in the log') for $open_code, $handle, $registration;
+unlike($log, qr/\Q$_\E/, 'no secret in the log') for $open_code, $handle, $registration, $device_code;
 like($log, qr/authorization request refused: invalid_request/, 'but why a request was refused');
 unlike($log, qr/[\x01-\x08]/, 'without control characters');
 
