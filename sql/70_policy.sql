@@ -145,6 +145,12 @@ $$;
 REVOKE ALL ON FUNCTION smart_internal.refuse_truncate() FROM PUBLIC;
 COMMENT ON FUNCTION smart_internal.refuse_truncate() IS 'Trigger of protected tables: no policy covers TRUNCATE, so it is refused (42501).';
 
+CREATE FUNCTION smart_internal.spell_key() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_spell_key';
+REVOKE ALL ON FUNCTION smart_internal.spell_key() FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.spell_key() IS
+  'Trigger smart_spell_key of tables that store the patient in a text column: what is written under the policies is stored in the spelling of the table''s other keys. Argument: id or reference. Errors: 22023 where the column is part of a partition key.';
+
 CREATE FUNCTION smart_internal.followed_references(resource jsonb, path text, base_url text) RETURNS text[]
   LANGUAGE c IMMUTABLE PARALLEL SAFE COST 50 AS 'MODULE_PATHNAME', 'smart_followed_references';
 COMMENT ON FUNCTION smart_internal.followed_references(jsonb, text, text) IS

@@ -8,12 +8,12 @@ COMMENT ON FUNCTION smart_internal.has_one_subject(text, text) IS
 CREATE FUNCTION smart.rows_are_regular(relation regclass) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_rows_are_regular';
 COMMENT ON FUNCTION smart.rows_are_regular(regclass) IS
-  'Does the table''s index of irregular rows say that there are none, so that policies can be folded whole? False also when there is no such index, and after such rows were deleted until the index is reindexed.';
+  'Does the table''s index of irregular rows say that there are none, so that policies can be folded whole? False also when there is no such index, on a standby, and while an older transaction may still see such rows.';
 
 CREATE FUNCTION smart_internal.has_irregular_rows(relation oid) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_has_irregular_rows';
 COMMENT ON FUNCTION smart_internal.has_irregular_rows(oid) IS
-  'Does the table''s index of irregular rows say that there are some, or were since it was built?';
+  'Does the table''s index of irregular rows say that there are some, or were for an older transaction?';
 
 CREATE FUNCTION smart_internal.patients_index(relation oid) RETURNS regclass
   LANGUAGE c STABLE STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'smart_patients_index';

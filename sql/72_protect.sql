@@ -141,10 +141,11 @@ BEGIN
     END IF;
     PERFORM smart_internal.put_truncate_trigger(relation);
   END IF;
+  PERFORM smart_internal.put_key_trigger(relation);
 END
 $$;
 COMMENT ON FUNCTION smart_internal.enforce_policies(regclass) IS
-  'What makes the policies of a table hold: row-level security, forced on the owner too, and the trigger against TRUNCATE.';
+  'What makes the policies of a table hold: row-level security, forced on the owner too, the trigger against TRUNCATE, and the one that keeps keys in one spelling.';
 
 CREATE FUNCTION smart_internal.refuses_truncate(relation oid) RETURNS boolean
 LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
@@ -157,6 +158,11 @@ CREATE FUNCTION smart_internal.put_truncate_trigger(relation regclass) RETURNS v
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_put_truncate_trigger';
 COMMENT ON FUNCTION smart_internal.put_truncate_trigger(regclass) IS
   'Makes the trigger against TRUNCATE on a table of the caller; its function is executable by nobody.';
+
+CREATE FUNCTION smart_internal.put_key_trigger(relation regclass) RETURNS void
+  LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_put_key_trigger';
+COMMENT ON FUNCTION smart_internal.put_key_trigger(regclass) IS
+  'Makes, replaces or takes away the trigger that keeps the keys of a table in one spelling, as its policies want it. For its owner. Errors: 42501.';
 
 CREATE FUNCTION smart_internal.put_policies(
   relation regclass, patients text, resource text, type text, id text, options jsonb, order_by text) RETURNS void
@@ -440,12 +446,19 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit 
       UNION ALL
       SELECT 11, w FROM smart_internal.costly_policies(c.oid) w
       UNION ALL
-      SELECT 12, 'it has, or had until REINDEX, rows that are no resource of its type or whose key is spelled otherwise'
+      SELECT 12, 'it has rows that are no resource of its type, name several patients, or have a key that is spelled otherwise'
       WHERE smart_internal.has_irregular_rows(c.oid)
       UNION ALL
       SELECT 13, 'what it follows is not kept'
       WHERE i.options ? 'follow' AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
-              AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure)) v (n, problem)
+              AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure)
+      UNION ALL
+      SELECT 14, 'its keys are not kept in one spelling'
+      WHERE c.relkind = 'r' AND i.options ? 'patients_form' AND NOT i.options ? 'follow'
+        AND EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+                    AND i.patients IN (quote_ident(a.attname), format('(%I)::text', a.attname)))
+        AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled IN ('O', 'A')
+                        AND t.tgfoid = 'smart_internal.spell_key()'::regprocedure)) v (n, problem)
   WHERE c.oid = $1
 $$;
 COMMENT ON FUNCTION smart_internal.protection_state(oid) IS 'What is wrong with the protection of a table, or ok.';

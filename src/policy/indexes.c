@@ -11,6 +11,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xlog.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
@@ -23,7 +24,6 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -35,6 +35,7 @@
 #include "compat.h"
 #include "policy/call.h"
 #include "policy/deparse.h"
+#include "policy/emptiness.h"
 #include "policy/options.h"
 #include "policy/stored.h"
 
@@ -349,20 +350,25 @@ typedef enum Emptiness
 static Emptiness
 look_at_index(Oid oid)
 {
+	Oid table = IndexGetRelation(oid, true);
 	Relation index;
 	Emptiness result = INDEX_UNKNOWN;
 
-	if (!ConditionalLockRelationOid(oid, AccessShareLock))
+	if (!OidIsValid(table) || !ConditionalLockRelationOid(table, AccessShareLock))
 		return INDEX_UNKNOWN;
-	index = RelationIdGetRelation(oid);
-	if (RelationIsValid(index))
+	if (ConditionalLockRelationOid(oid, AccessShareLock))
 	{
-		/* a btree of nothing but its metapage */
-		if (index->rd_rel->relkind == RELKIND_INDEX && index->rd_index->indisvalid)
-			result = RelationGetNumberOfBlocks(index) == 1 ? INDEX_EMPTY : INDEX_FILLED;
-		RelationClose(index);
+		index = RelationIdGetRelation(oid);
+		if (RelationIsValid(index))
+		{
+			if (index->rd_rel->relkind == RELKIND_INDEX && index->rd_index->indisvalid &&
+				index->rd_rel->relam == BTREE_AM_OID && !RecoveryInProgress())
+				result = index_is_empty(index) ? INDEX_EMPTY : INDEX_FILLED;
+			RelationClose(index);
+		}
+		UnlockRelationOid(oid, AccessShareLock);
 	}
-	UnlockRelationOid(oid, AccessShareLock);
+	UnlockRelationOid(table, AccessShareLock);
 	return result;
 }
 

@@ -18,6 +18,7 @@
 #include "compat.h"
 #include "policy/policy.h"
 #include "policy/forms.h"
+#include "policy/spelling.h"
 #include "policy/statement.h"
 #include "session/session.h"
 
@@ -91,20 +92,18 @@ add_stored_key(AccessRow *row, FhirKeys *keys, const AccessTable *table, Datum v
 	len = VARSIZE_ANY_EXHDR(stored);
 	if (table->has_patients)
 	{
-		bool reference = len > 8 && memcmp(data, "Patient/", 8) == 0;
+		FhirText id;
+		bool reference;
+		bool is_id = spelling_id((FhirText){data, len}, &id, &reference);
 
-		row->misspelled = reference != table->references;
-		if (reference)
+		row->misspelled = !is_id || reference != table->references;
+		if (!is_id)
 		{
-			data += 8;
-			len -= 8;
-		}
-		if (!fhir_id_is_valid(data, len))
-		{
-			row->misspelled = true;
 			row->stray_key = true;
 			return;
 		}
+		data = id.data;
+		len = id.len;
 	}
 	add_key(keys, data, len);
 }

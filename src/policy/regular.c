@@ -4,11 +4,11 @@
  *
  * smart.protect() makes a partial index of the rows for which smart_internal.row_is_regular() is false:
  * no resource, of another type than the table's, a key in another form than the others. An index
- * is maintained whatever else is switched off, so while it is a btree of nothing but its
- * metapage, every row that any snapshot can see is regular. (Rows that an older snapshot alone
+ * is maintained whatever else is switched off, so while it is empty, every row that any snapshot
+ * can see is regular. (Rows that an older snapshot alone
  * can see are in the index as well: PostgreSQL keeps a new index from such a snapshot where they
- * are not.) After an irregular row the index stays non-empty until REINDEX, and decisions are
- * made row by row: slower, never different.
+ * are not.) While there is an irregular row, decisions are made row by row: slower, never different.
+ * When it has gone, its entry is told to be dead once no snapshot can see it (src/policy/emptiness.c).
  *
  * Knows nothing of sessions.
  */
@@ -30,7 +30,6 @@
 #include "parser/parsetree.h"
 #include "rewrite/rewriteManip.h"
 #include "storage/lmgr.h"
-#include "storage/smgr.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -41,6 +40,7 @@
 
 #include "compat.h"
 #include "policy/call.h"
+#include "policy/emptiness.h"
 #include "policy/options.h"
 #include "policy/regular.h"
 
@@ -339,6 +339,18 @@ is_settled(Snapshot snapshot)
 		   !TransactionIdIsValid(GetTopTransactionIdIfAny());
 }
 
+/*
+ * Entries go when the primary's snapshots do not see their rows any more. One that was taken in recovery may
+ * outlive a promotion.
+ */
+static bool
+is_of_recovery(Snapshot snapshot)
+{
+	if (snapshot == NULL && ActiveSnapshotSet())
+		snapshot = GetActiveSnapshot();
+	return snapshot != NULL && snapshot->takenDuringRecovery;
+}
+
 bool
 policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
 {
@@ -346,7 +358,7 @@ policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
 	Relation index;
 	bool empty;
 
-	if (!OidIsValid(oid) || RecoveryInProgress())
+	if (!OidIsValid(oid) || RecoveryInProgress() || is_of_recovery(snapshot))
 		return false;
 	if (settled && known_empty[oid % N_KNOWN_EMPTY].index == oid &&
 		TransactionIdEquals(known_empty[oid % N_KNOWN_EMPTY].xmax, snapshot->xmax))
@@ -359,8 +371,7 @@ policy_regular_index_is_empty(Oid oid, Snapshot snapshot)
 		UnlockRelationOid(oid, AccessShareLock);
 		return false;
 	}
-	empty = index->rd_rel->relkind == RELKIND_INDEX && is_usable(index) &&
-			smgrnblocks(RelationGetSmgr(index), MAIN_FORKNUM) == 1;
+	empty = index->rd_rel->relkind == RELKIND_INDEX && is_usable(index) && index_is_empty(index);
 	RelationClose(index);
 	if (empty && settled)
 	{

@@ -16,6 +16,7 @@
 
 #include "compat.h"
 #include "policy/policy.h"
+#include "policy/spelling.h"
 
 PG_FUNCTION_INFO_V1(smart_row_is_regular);
 
@@ -66,12 +67,10 @@ regular_state(FunctionCallInfo fcinfo)
 static bool
 is_spelled(const RegularState *state, FhirText key)
 {
-	bool reference = key.len > 8 && memcmp(key.data, "Patient/", 8) == 0;
+	FhirText id;
+	bool reference;
 
-	if (reference != state->table.references)
-		return false;
-	return reference ? fhir_id_is_valid(key.data + 8, key.len - 8)
-					 : fhir_id_is_valid(key.data, key.len);
+	return spelling_id(key, &id, &reference) && reference == state->table.references;
 }
 
 static bool

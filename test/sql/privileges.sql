@@ -27,7 +27,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	 '{policy_info,own_policies,partitions,others_rights,protect_hazards,views_over,ways_round,costly_policies,refuses_truncate,protection_state,
 	   patients_index,has_irregular_rows,fhir_revision}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
-	 '{protect_error,column_or_expression,expression_type,base_type,type_of_name,look_at_table,put_policies,put_truncate_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
+	 '{protect_error,column_or_expression,expression_type,base_type,type_of_name,look_at_table,put_policies,put_truncate_trigger,put_key_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
 	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,spells_references,has_one_subject,follow_links,follow_rows,has_unique_id,link_tables,drop_follow_triggers,keep_followed_by,link_follower,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}')
 ) AS listed (reason, names);
 
