@@ -317,7 +317,8 @@ simplify(SupportRequestSimplify *request)
 	PolicyCall number;
 	PolicyForm form;
 	FuncExpr *check;
-	Keys keys;
+	const AccessTable *call_table;
+	Keys keys = {0};
 	Oid table = InvalidOid;
 	Oid index = InvalidOid;
 	Expr *condition = NULL;
@@ -327,24 +328,21 @@ simplify(SupportRequestSimplify *request)
 	if (request->root == NULL || list_length(call->args) < POLICY_N_ARGS)
 		return NULL;
 	statement_note_policy();
-	check = policy_as_row_check(call);
-	if (check == NULL)
-		return NULL;
 	/* right under every session, where nobody would see that the form does not fit */
 	if (!statement_is_query(request->root))
-		return (Node *) check;
+		return (Node *) policy_as_row_check(call);
 	number = find_call(call);
 	if (number == 0)
-		return (Node *) check;
+		return (Node *) policy_as_row_check(call);
 
-	describe_keys(call, policy_call_table(number), &keys);
 	form = policy_call_form(number, session_current(), &levels);
 	if (form == POLICY_BY_ROW)
 	{
 		note_form(call, form);
-		return (Node *) check;
+		return (Node *) policy_as_row_check(call);
 	}
-	regular = regular_rows(request->root, call, keys.stored, &table, &index);
+	call_table = policy_call_table(number);
+	regular = regular_rows(request->root, call, call_table->has_patients, &table, &index);
 
 	if (form == POLICY_ALL)
 	{
@@ -356,7 +354,9 @@ simplify(SupportRequestSimplify *request)
 		}
 		form = POLICY_ALL_BY_ROW;
 	}
-	else if (keys.expr != NULL)
+	else
+		describe_keys(call, call_table, &keys);
+	if (keys.expr != NULL)
 	{
 		bool several = !keys.array && form != POLICY_ONE && form != POLICY_ONE_WITHIN;
 		bool whole = policy_form_is_whole(form);
@@ -387,6 +387,9 @@ simplify(SupportRequestSimplify *request)
 			condition = compare_session(call, &keys, true);
 		}
 	}
+	check = policy_as_row_check(call);
+	if (check == NULL)
+		return NULL;
 	note_form(call, form);
 	if (condition == NULL)
 		return (Node *) check;

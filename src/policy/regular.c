@@ -58,26 +58,34 @@ relation_of(PlannerInfo *root, FuncExpr *call)
 	return varno;
 }
 
-/* Is the predicate of an index about the same row as the policy's call? */
-static bool
-is_irregular_index(Relation index, FuncExpr *call, int varno, bool stored)
+/*
+ * The call of row_is_regular() that the predicate of an index negates, in the memory of the moment; NULL
+ * for another index.
+ */
+static FuncExpr *
+irregular_predicate(Relation index, Oid namespace)
 {
 	List *predicate = RelationGetIndexPredicate(index);
 	BoolExpr *negation;
 	FuncExpr *regular;
 
 	if (list_length(predicate) != 1)
-		return false;
+		return NULL;
 	negation = linitial(predicate);
 	if (!IsA(negation, BoolExpr) || negation->boolop != NOT_EXPR)
-		return false;
+		return NULL;
 	regular = linitial(negation->args);
 	if (!IsA(regular, FuncExpr) || list_length(regular->args) != REGULAR_N_ARGS ||
-		get_func_namespace(regular->funcid) != get_func_namespace(call->funcid) ||
+		get_func_namespace(regular->funcid) != namespace ||
 		strcmp(get_func_name(regular->funcid), "row_is_regular") != 0)
-		return false;
-	regular = copyObject(regular);
-	ChangeVarNodes((Node *) regular, 1, varno, 0);
+		return NULL;
+	return regular;
+}
+
+/* Is it about the same row as the policy's call? */
+static bool
+is_about_same_row(const FuncExpr *regular, const FuncExpr *call, bool stored)
+{
 	for (int i = stored ? 0 : 1; i < REGULAR_N_ARGS; i++)
 		if (!equal(list_nth(regular->args, i), list_nth(call->args, i + 1)))
 			return false;
@@ -98,10 +106,11 @@ is_usable(Relation index)
 	return index->rd_rel->relam == BTREE_AM_OID;
 }
 
-/* The index of irregular rows of a relation that is open, or InvalidOid. */
+/* The index of irregular rows of a relation that is open, and its predicate; or InvalidOid. */
 static Oid
-find_index(Relation rel, FuncExpr *call, int varno, bool stored)
+find_index(Relation rel, FuncExpr *call, int varno, bool stored, FuncExpr **predicate)
 {
+	Oid namespace = get_func_namespace(call->funcid);
 	List *list = RelationGetIndexList(rel);
 	Oid found = InvalidOid;
 	ListCell *cell;
@@ -112,14 +121,113 @@ find_index(Relation rel, FuncExpr *call, int varno, bool stored)
 
 		if (index == NULL)
 			continue;
-		if (index->rd_index->indisvalid && is_irregular_index(index, call, varno, stored))
-			found = lfirst_oid(cell);
+		*predicate = index->rd_index->indisvalid ? irregular_predicate(index, namespace) : NULL;
+		if (*predicate != NULL)
+		{
+			ChangeVarNodes((Node *) *predicate, 1, varno, 0);
+			if (is_about_same_row(*predicate, call, stored))
+				found = lfirst_oid(cell);
+		}
 		relation_close(index, NoLock);
 		if (OidIsValid(found))
 			break;
 	}
 	list_free(list);
 	return found;
+}
+
+/* ---- which index was found for which table, until either changes ---- */
+
+typedef struct KnownIndex
+{
+	Oid table; /* key */
+	Oid index;
+	bool valid;
+	MemoryContext context;
+	FuncExpr *predicate;
+	int varno; /* of the variables in it */
+} KnownIndex;
+
+#define MAX_KNOWN_INDEXES 1024
+static HTAB *known_indexes = NULL;
+
+/* An index is one of its table; all that changes it is told of it, or of the table. */
+static void
+known_index_changed(Datum arg, Oid relid)
+{
+	HASH_SEQ_STATUS scan;
+	KnownIndex *known;
+
+	hash_seq_init(&scan, known_indexes);
+	while ((known = hash_seq_search(&scan)) != NULL)
+		if (!OidIsValid(relid) || known->table == relid || known->index == relid)
+			known->valid = false;
+}
+
+static void
+forget_index(KnownIndex *known)
+{
+	MemoryContextDelete(known->context);
+	(void) hash_search(known_indexes, &known->table, HASH_REMOVE, NULL);
+}
+
+/* Whole before it is entered. */
+static void
+remember_index(Oid table, Oid index, FuncExpr *predicate, int varno)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "smart_fhir index", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	FuncExpr *copy = copyObject(predicate);
+	KnownIndex *known;
+	bool found;
+
+	MemoryContextSwitchTo(old);
+	if (hash_get_num_entries(known_indexes) >= MAX_KNOWN_INDEXES)
+	{
+		HASH_SEQ_STATUS scan;
+
+		hash_seq_init(&scan, known_indexes);
+		while ((known = hash_seq_search(&scan)) != NULL)
+			forget_index(known);
+	}
+	known = hash_search(known_indexes, &table, HASH_ENTER, &found);
+	if (found)
+		MemoryContextDelete(known->context);
+	known->index = index;
+	known->valid = true;
+	known->context = context;
+	known->predicate = copy;
+	known->varno = varno;
+	MemoryContextSetParent(context, TopMemoryContext);
+}
+
+static Oid
+known_index(Oid table, const FuncExpr *call, int varno, bool stored)
+{
+	KnownIndex *known;
+
+	if (known_indexes == NULL)
+	{
+		HASHCTL control = {.keysize = sizeof(Oid), .entrysize = sizeof(KnownIndex)};
+
+		known_indexes =
+			hash_create("smart_fhir known indexes", 64, &control, HASH_ELEM | HASH_BLOBS);
+		CacheRegisterRelcacheCallback(known_index_changed, (Datum) 0);
+	}
+	known = hash_search(known_indexes, &table, HASH_FIND, NULL);
+	if (known == NULL)
+		return InvalidOid;
+	if (known->valid)
+	{
+		if (known->varno != varno)
+			ChangeVarNodes((Node *) known->predicate, known->varno, varno, 0);
+		known->varno = varno;
+		if (is_about_same_row(known->predicate, call, stored))
+			return known->index;
+	}
+	forget_index(known);
+	return InvalidOid;
 }
 
 /*
@@ -158,22 +266,35 @@ partitions_are_regular(Oid table, Oid index)
 }
 
 /*
- * The index of irregular rows of a relation that is open, as far as it may be trusted; InvalidOid
- * when some row that a query of the relation reads is in no such index.
+ * The index of irregular rows of a relation that planning has locked, as far as it may be trusted;
+ * InvalidOid when some row that a query of the relation reads is in no such index.
  */
 static Oid
-trusted_index(Relation rel, FuncExpr *call, int varno, bool stored)
+trusted_index(Oid table, FuncExpr *call, int varno, bool stored)
 {
+	Oid index;
+	Relation rel;
+	FuncExpr *predicate = NULL;
+
 	/*
 	 * A standby learns of REINDEX, not of which old snapshots of its own may still see the rows
 	 * that the new index leaves out.
 	 */
 	if (RecoveryInProgress())
 		return InvalidOid;
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE &&
-		(rel->rd_rel->relkind != RELKIND_RELATION || has_subclass(RelationGetRelid(rel))))
+	index = known_index(table, call, varno, stored);
+	if (OidIsValid(index))
+		return index;
+	rel = try_relation_open(table, AccessShareLock);
+	if (rel == NULL)
 		return InvalidOid;
-	return find_index(rel, call, varno, stored);
+	if (rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE ||
+		(rel->rd_rel->relkind == RELKIND_RELATION && !has_subclass(table)))
+		index = find_index(rel, call, varno, stored, &predicate);
+	relation_close(rel, AccessShareLock);
+	if (OidIsValid(index))
+		remember_index(table, index, predicate, varno);
+	return index;
 }
 
 /* Partitioned tables of which a plan found irregular rows too late: the latest ones. */
@@ -214,8 +335,6 @@ regular_rows(PlannerInfo *root, FuncExpr *call, bool stored, Oid *table, Oid *in
 {
 	int varno = relation_of(root, call);
 	RangeTblEntry *entry;
-	Relation rel;
-	bool regular = false;
 
 	*index = InvalidOid;
 	if (varno <= 0 || root->parse == NULL || varno > list_length(root->parse->rtable))
@@ -224,24 +343,18 @@ regular_rows(PlannerInfo *root, FuncExpr *call, bool stored, Oid *table, Oid *in
 	if (entry->rtekind != RTE_RELATION)
 		return false;
 	*table = entry->relid;
-	rel = try_relation_open(entry->relid, AccessShareLock);
-	if (rel == NULL)
-		return false;
-	*index = trusted_index(rel, call, varno, stored);
+	*index = trusted_index(*table, call, varno, stored);
 	if (!OidIsValid(*index))
-		regular = false;
-	else if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
-		regular = policy_regular_index_is_empty(*index, NULL);
+		return false;
+	if (entry->relkind != RELKIND_PARTITIONED_TABLE)
+		return policy_regular_index_is_empty(*index, NULL);
 	/* the plan's own partitions are asked when it is made: most go before that */
-	else if (!regular_any_forgotten(list_make1_oid(*table)))
-		regular = true;
-	else if (partitions_are_regular(*table, *index))
-	{
-		remember_table(*table);
-		regular = true;
-	}
-	relation_close(rel, AccessShareLock);
-	return regular;
+	if (!regular_any_forgotten(list_make1_oid(*table)))
+		return true;
+	if (!partitions_are_regular(*table, *index))
+		return false;
+	remember_table(*table);
+	return true;
 }
 
 /* Which index of a partition is below which one of its table, until either changes. */
