@@ -243,6 +243,23 @@ compat_tbm_end(CompatTBMIterator *at)
 #endif
 }
 
+/* 16: one setting is found by its name */
+#include "utils/guc_tables.h"
+static inline const struct config_generic *
+compat_find_setting(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	return find_option(name, false, true, DEBUG5);
+#else
+	struct config_generic **settings = get_guc_variables();
+
+	for (int i = 0; i < GetNumConfigOptions(); i++)
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i];
+	return NULL;
+#endif
+}
+
 /* A hint to the processor; any address will do. */
 #ifdef __GNUC__
 #define compat_prefetch(address) __builtin_prefetch(address)

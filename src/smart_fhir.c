@@ -8,12 +8,14 @@
 #include "utils/guc.h"
 
 #include "access/access.h"
+#include "audit/audit.h"
 #include "compat.h"
 #include "policy/follow_links.h"
 #include "policy/guard.h"
 #include "session/issuer.h"
 #include "session/log_mask.h"
-#include "oauth/seal.h"
+#include "session/file_settings.h"
+#include "session/key_file.h"
 #include "policy/forms.h"
 #include "session/revocation.h"
 #include "session/session.h"
@@ -29,6 +31,7 @@ PGDLLEXPORT void _PG_init(void);
 void
 _PG_init(void)
 {
+	file_settings_note();
 	session_init();
 	session_cache_init();
 	issuer_init();
@@ -38,6 +41,8 @@ _PG_init(void)
 	guard_init();
 	follow_links_init();
 	log_mask_init();
-	seal_init();
+	key_file_init();
+	audit_init();
 	MarkGUCPrefixReserved("smart_fhir");
+	file_settings_restore();
 }

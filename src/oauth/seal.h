@@ -16,12 +16,4 @@ extern bytea *seal(const unsigned char *key, const char *context, const void *da
 extern char *seal_open(const unsigned char *key, const char *context, const bytea *sealed,
 					   size_t *len);
 
-/*
- * The key of smart_fhir.key_file. False when the setting is empty; raises 55000 when the file
- * cannot be read or is too short.
- */
-extern bool seal_file_key(unsigned char *key);
-
-extern void seal_init(void);
-
 #endif /* SMART_FHIR_OAUTH_SEAL_H */

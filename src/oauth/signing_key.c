@@ -22,6 +22,7 @@
 #include "oauth/seal.h"
 #include "oauth/secret.h"
 #include "oauth/signing_key.h"
+#include "session/key_file.h"
 
 PG_FUNCTION_INFO_V1(smart_oauth_make_signing_key);
 PG_FUNCTION_INFO_V1(smart_oauth_seal_signing_keys);
@@ -136,7 +137,7 @@ signing_key_private(const SigningKey *key)
 	{
 		unsigned char file_key[SEAL_KEY_BYTES];
 
-		text = seal_file_key(file_key) ? seal_open(file_key, key->kid, stored, &len) : NULL;
+		text = key_file_read(file_key) ? seal_open(file_key, key->kid, stored, &len) : NULL;
 		secret_wipe(file_key, sizeof(file_key));
 		if (text == NULL)
 			ereport(ERROR,
@@ -218,7 +219,7 @@ static void
 set_private(StoreRow *row, const char *kid, const char *text, size_t len)
 {
 	unsigned char file_key[SEAL_KEY_BYTES];
-	bool sealed = seal_file_key(file_key);
+	bool sealed = key_file_read(file_key);
 	bytea *stored;
 
 	if (sealed)
@@ -266,7 +267,7 @@ smart_oauth_seal_signing_keys(PG_FUNCTION_ARGS)
 	unsigned char file_key[SEAL_KEY_BYTES];
 	ListCell *cell;
 
-	if (!seal_file_key(file_key))
+	if (!key_file_read(file_key))
 		PG_RETURN_VOID();
 	secret_wipe(file_key, sizeof(file_key));
 	foreach(cell, store_find_all(STORE_SIGNING_KEY_ALL, 0))

@@ -23,10 +23,11 @@
 #include "compat.h"
 #include "session/log_mask.h"
 
-#define MASK "<token>"
+#define MASK LOG_MASK
 #define MARK_LENGTH 3
 
 static emit_log_hook_type next_emit_log_hook = NULL;
+static const ErrorData *spared = NULL;
 
 static bool
 is_token_char(char c)
@@ -101,6 +102,19 @@ find_mark(const char *text)
 			return text;
 	}
 	return NULL;
+}
+
+const char *
+log_mask_find(const char *text, size_t *len)
+{
+	const char *at = find_mark(text);
+
+	if (at == NULL)
+		return NULL;
+	*len = 0;
+	while (is_token_char(at[*len]))
+		(*len)++;
+	return at;
 }
 
 /* A masked copy in the given context; NULL when the text holds no token. */
@@ -278,8 +292,14 @@ mask_field(char **field, MemoryContext context)
 	}
 }
 
+void
+log_mask_spare(const ErrorData *edata)
+{
+	spared = edata;
+}
+
 static void
-log_mask_emit(ErrorData *edata)
+mask_report(ErrorData *edata)
 {
 	/* edata's own context outlives the report and is reset after it */
 	mask_field(&edata->message, edata->assoc_context);
@@ -300,6 +320,16 @@ log_mask_emit(ErrorData *edata)
 			pgstat_report_activity(STATE_RUNNING, text);
 		}
 	}
+}
+
+static void
+log_mask_emit(ErrorData *edata)
+{
+	bool is_spared = edata == spared;
+
+	spared = NULL;
+	if (!is_spared)
+		mask_report(edata);
 	if (next_emit_log_hook)
 		next_emit_log_hook(edata);
 }

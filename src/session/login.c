@@ -21,6 +21,7 @@
 #include "session/log_mask.h"
 #include "session/revocation.h"
 #include "session/session.h"
+#include "session/trail.h"
 #include "session/verify.h"
 
 PG_FUNCTION_INFO_V1(smart_login);
@@ -28,6 +29,14 @@ PG_FUNCTION_INFO_V1(smart_assume);
 PG_FUNCTION_INFO_V1(smart_set_interaction);
 PG_FUNCTION_INFO_V1(smart_logout);
 
+/* What an audit trail may say of a login that is under way; see src/session/trail.h. */
+typedef struct LoginAttempt
+{
+	const Issuer *issuer; /* held; NULL: not known */
+	Jsonb *claims;		  /* NULL: nobody signed them */
+} LoginAttempt;
+
+static LoginAttempt *attempt = NULL;
 static bool login_running = false;
 static bool logged_out = false; /* meanwhile */
 
@@ -104,6 +113,15 @@ put_in_force(Session *session, uint64 unrevoked_at, bool local, int32 interactio
 		session_restore_floor(floor);
 }
 
+static void
+note_attempt(const SessionSource *source)
+{
+	if (attempt == NULL)
+		return;
+	attempt->issuer = source->issuer;
+	attempt->claims = source->claims;
+}
+
 /* Verify and build, with the issuer cache held while context functions may run queries. */
 static Session *
 session_from_token(const char *token, size_t len, const unsigned char *digest, uint64 *unrevoked_at)
@@ -117,7 +135,10 @@ session_from_token(const char *token, size_t len, const unsigned char *digest, u
 	login_running = true;
 	PG_TRY();
 	{
-		if (session_verify_token(token, len, &source, &finding))
+		bool verified = session_verify_token(token, len, &source, &finding);
+
+		note_attempt(&source);
+		if (verified)
 		{
 			session = session_build(&source);
 			*unrevoked_at = revocation_epoch();
@@ -242,8 +263,8 @@ session_rehearse(const char *token, size_t len, const char *issuer_name, List **
 	return session;
 }
 
-Datum
-smart_login(PG_FUNCTION_ARGS)
+static void
+log_in(FunctionCallInfo fcinfo)
 {
 	bool local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
 	uint64 floor = session_raise_floor();
@@ -271,11 +292,10 @@ smart_login(PG_FUNCTION_ARGS)
 	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local)
 		warn_outside_transaction("smart.login()", "The session ends with this statement.");
-	PG_RETURN_VOID();
 }
 
-Datum
-smart_assume(PG_FUNCTION_ARGS)
+static void
+assume(FunctionCallInfo fcinfo)
 {
 	bool local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
 	uint64 floor = session_raise_floor();
@@ -304,12 +324,18 @@ smart_assume(PG_FUNCTION_ARGS)
 				JOSE_UNKNOWN_ISSUER,
 				NULL,
 				"smart.add_issuer() registers an issuer; smart.issuer lists those that are known.");
-		else if (session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source, &finding))
+		else
 		{
-			session = session_build(&source);
-			unrevoked_at = revocation_epoch();
-			if (revocation_meets(session))
-				session_refused(&finding, JOSE_REVOKED, NULL, NULL);
+			bool verified = session_verify_claims(PG_GETARG_JSONB_P(0), issuer, &source, &finding);
+
+			note_attempt(&source);
+			if (verified)
+			{
+				session = session_build(&source);
+				unrevoked_at = revocation_epoch();
+				if (revocation_meets(session))
+					session_refused(&finding, JOSE_REVOKED, NULL, NULL);
+			}
 		}
 	}
 	PG_FINALLY();
@@ -323,7 +349,82 @@ smart_assume(PG_FUNCTION_ARGS)
 	put_in_force(session, unrevoked_at, local, interaction, name, floor);
 	if (local || session->ends_at == DT_NOEND)
 		warn_outside_transaction("smart.assume()", "The session ends with this statement.");
+}
+
+/* An error ends the attempt: told with what may be believed of it. */
+static void
+tell_refusal(void)
+{
+	TrailRefusal refusal = {0};
+	SessionClaims claims;
+	ErrorData *error = CopyErrorData();
+
+	refusal.sqlstate = error->sqlerrcode;
+	if (error->schema_name != NULL && strcmp(error->schema_name, "smart") == 0)
+		refusal.rule = error->constraint_name;
+	if (attempt->issuer != NULL)
+	{
+		refusal.issuer = pstrdup(attempt->issuer->issuer);
+		if (attempt->claims != NULL)
+		{
+			/* what cannot be used of them is absent */
+			(void) session_claims_read(attempt->issuer, attempt->claims, &claims);
+			refusal.claims = &claims;
+		}
+	}
+	trail->refused(&refusal);
+}
+
+/* Log in, and tell what came of it. */
+static Datum
+log_in_told(FunctionCallInfo fcinfo, void (*function)(FunctionCallInfo))
+{
+	MemoryContext caller = CurrentMemoryContext;
+	LoginAttempt this = {0};
+	LoginAttempt *outer = attempt;
+
+	if (!trail_on)
+	{
+		function(fcinfo);
+		PG_RETURN_VOID();
+	}
+	issuer_hold();
+	attempt = &this;
+	PG_TRY();
+	{
+		PG_TRY();
+		{
+			function(fcinfo);
+		}
+		PG_CATCH();
+		{
+			MemoryContextSwitchTo(caller);
+			attempt = &this;
+			tell_refusal();
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
+	}
+	PG_FINALLY();
+	{
+		attempt = outer;
+		issuer_release();
+	}
+	PG_END_TRY();
+	trail->login(session_current());
 	PG_RETURN_VOID();
+}
+
+Datum
+smart_login(PG_FUNCTION_ARGS)
+{
+	return log_in_told(fcinfo, log_in);
+}
+
+Datum
+smart_assume(PG_FUNCTION_ARGS)
+{
+	return log_in_told(fcinfo, assume);
 }
 
 /*
@@ -361,6 +462,8 @@ smart_logout(PG_FUNCTION_ARGS)
 {
 	/* called by a context function: no rollback of the login may bring the former session back */
 	logged_out = login_running;
+	if (trail_on && session_current() != NULL)
+		trail->logout(session_current());
 	session_end();
 	PG_RETURN_VOID();
 }

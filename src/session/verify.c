@@ -438,7 +438,12 @@ session_verify_token(const char *token, size_t len, SessionSource *source, Sessi
 	v.token = token;
 	v.len = len;
 	if (!run_all(&v, finding, NULL))
+	{
+		/* what may be said of a token that is refused */
+		source->issuer = v.issuer;
+		source->claims = v.signed_by_key ? v.claims : NULL;
 		return false;
+	}
 	fill_source(&v, source);
 	return true;
 }
@@ -454,6 +459,8 @@ session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSource *source
 	v.now = GetCurrentTimestamp();
 	v.claims = claims;
 	v.issuer = issuer;
+	source->issuer = issuer;
+	source->claims = claims;
 	if (!run_all(&v, finding, NULL))
 		return false;
 	fill_source(&v, source);

@@ -90,7 +90,8 @@ session_refused(SessionFinding *finding, JoseStatus status, const char *detail, 
 
 /*
  * Verify a token against its issuer's rules, or claims that somebody else has verified against those that smart.assume()
- * applies; *source gets what session_build() needs. False: *finding says which rule refuses it.
+ * applies; *source gets what session_build() needs. False: *finding says which rule refuses it, and of *source
+ * issuer is there when it is known, claims when the signature was good (else NULL).
  */
 extern bool session_verify_token(const char *token, size_t len, SessionSource *source,
 								 SessionFinding *finding);

@@ -1,0 +1,20 @@
+/*
+ * src/audit/audit.c
+ *		The audit trail, put together.
+ */
+#include "postgres.h"
+
+#include "compat.h"
+#include "audit/audit.h"
+#include "audit/events.h"
+#include "audit/log.h"
+#include "audit/settings.h"
+
+void
+audit_init(void)
+{
+	audit_settings_init();
+	audit_log_init();
+	session_events_init();
+	utility_init();
+}

@@ -1,0 +1,11 @@
+/*
+ * src/audit/events.h
+ *		Those that listen, each to be started once.
+ */
+#ifndef SMART_FHIR_AUDIT_EVENTS_H
+#define SMART_FHIR_AUDIT_EVENTS_H
+
+extern void session_events_init(void);
+extern void utility_init(void);
+
+#endif /* SMART_FHIR_AUDIT_EVENTS_H */
