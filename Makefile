@@ -13,13 +13,18 @@ SQL_PARTS := $(sort $(wildcard sql/[0-9]*.sql))
 OAUTH_SQL_PARTS := $(sort $(wildcard sql/oauth/[0-9]*.sql))
 DATA_built = smart_fhir--$(EXTVERSION).sql smart_fhir_oauth--$(EXTVERSION).sql
 DATA = $(wildcard sql/smart_fhir--*--*.sql sql/oauth/smart_fhir_oauth--*--*.sql)
-EXTRA_CLEAN = $(OBJS:.o=.d) smart_fhir--*.sql smart_fhir_oauth--*.sql results output_iso tmp_check log fuzz/build
+EXTRA_CLEAN = $(OBJS:.o=.d) $(KEYS_OBJS) $(KEYS_OBJS:.o=.d) $(KEYS) smart_fhir--*.sql smart_fhir_oauth--*.sql results output_iso tmp_check log fuzz/build
 
 PKG_CONFIG ?= pkg-config
 PG_CFLAGS = -MMD -MP -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
 PG_CPPFLAGS = -I$(CURDIR)/src -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libjwt libcrypto)
 # libjwt is opened at run time (src/jose/libjwt.c says why), so it is not linked.
 SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcrypto) -ldl
+
+# The program that fetches keys, beside the server: where libcurl's headers are.
+KEYS = programs/smart_fhir_keys/smart_fhir_keys
+KEYS_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard programs/smart_fhir_keys/*.c)))
+KEYS_BUILT := $(if $(shell $(PKG_CONFIG) --exists libcurl && echo yes),$(KEYS))
 
 # pg_regress: test/sql/NAME.sql against expected/NAME.out
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -36,7 +41,28 @@ override CFLAGS += -Werror
 endif
 
 # What each object was made from, as the compiler saw it (-MMD).
--include $(OBJS:.o=.d)
+-include $(OBJS:.o=.d) $(KEYS_OBJS:.o=.d)
+
+.PHONY: keys install-keys uninstall-keys
+all: keys
+install: install-keys
+uninstall: uninstall-keys
+ifneq ($(KEYS_BUILT),)
+keys: $(KEYS)
+$(KEYS_OBJS): %.o: %.c
+	$(CC) $(CFLAGS) -std=gnu11 -D_GNU_SOURCE -DSMART_FHIR_VERSION='"$(EXTVERSION)"' $(shell $(PKG_CONFIG) --cflags libcurl) -I$(includedir) -pthread -c $< -o $@
+$(KEYS): $(KEYS_OBJS)
+	$(CC) $(CFLAGS) $^ -o $@ $(LDFLAGS) $(LDFLAGS_EX) $(shell $(PKG_CONFIG) --libs libcurl) -L$(libdir) -lpq -pthread
+install-keys: keys
+	$(MKDIR_P) '$(DESTDIR)$(bindir)'
+	$(INSTALL_PROGRAM) $(KEYS) '$(DESTDIR)$(bindir)/smart_fhir_keys'
+else
+keys:
+	@echo 'smart_fhir_keys is not built: the headers of libcurl are missing (libcurl4-openssl-dev, libcurl-devel)'
+install-keys:
+endif
+uninstall-keys:
+	rm -f '$(DESTDIR)$(bindir)/smart_fhir_keys'
 
 smart_fhir--$(EXTVERSION).sql: $(SQL_PARTS) smart_fhir.control
 	cat $(SQL_PARTS) > $@

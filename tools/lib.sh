@@ -152,7 +152,7 @@ wrap_server() {
 # fresh_tree: a copy of the repository in WORK/tree without what was built, owned by RUN_AS.
 fresh_tree() {
   copy_tree "$WORK/tree"
-  (cd "$WORK/tree" && find src -name '*.[od]' -delete -o -name '*.bc' -delete -o -name '*.gc??' -delete; rm -rf smart_fhir.so smart_fhir--*.sql smart_fhir_oauth--*.sql build results)
+  (cd "$WORK/tree" && find src programs -name '*.[od]' -delete -o -name '*.bc' -delete -o -name '*.gc??' -delete; rm -rf smart_fhir.so programs/smart_fhir_keys/smart_fhir_keys smart_fhir--*.sql smart_fhir_oauth--*.sql build results)
 }
 
 # keep_results: what failed in WORK/tree stays readable in the repository.

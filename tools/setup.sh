@@ -27,7 +27,7 @@ distribution_version() {
 
 missing_packages() {
   local package
-  for package in gcc make libc6-dev libssl-dev libjwt-dev openssl perl libipc-run-perl gzip; do
+  for package in gcc make libc6-dev libssl-dev libjwt-dev libcurl4-openssl-dev openssl perl libipc-run-perl libio-socket-ssl-perl gzip; do
     packaged "$package" || echo "$package"
   done
   command -v pkg-config >/dev/null || echo pkgconf
@@ -85,7 +85,7 @@ install_packages() {
   local packages
   if ! command -v apt-get >/dev/null; then
     echo 'setup.sh: not a Debian system; expecting PostgreSQL with its server headers, gcc, make,' \
-      'OpenSSL, libjwt, pkg-config and the Perl module IPC::Run to be there' >&2
+      'OpenSSL, libjwt, libcurl, pkg-config and the Perl modules IPC::Run and IO::Socket::SSL to be there' >&2
     return
   fi
   packages=$(missing_packages; missing_postgresql)
@@ -140,6 +140,8 @@ installed() {
   local share lib file
   share=$("$PG_CONFIG" --sharedir)/extension
   lib=$("$PG_CONFIG" --pkglibdir)
+  file=$ROOT/programs/smart_fhir_keys/smart_fhir_keys
+  [ ! -e "$file" ] || cmp -s "$file" "$("$PG_CONFIG" --bindir)/${file##*/}" || return 1
   cmp -s "$ROOT/smart_fhir.so" "$lib/smart_fhir.so" &&
     for file in "$ROOT"/smart_fhir{,_oauth}.control "$ROOT"/smart_fhir{,_oauth}--*.sql; do
       cmp -s "$file" "$share/${file##*/}" || return 1

@@ -43,6 +43,18 @@ CREATE TABLE smart_internal.oauth_client (
 CREATE INDEX oauth_client_expires ON smart_internal.oauth_client (expires_at);
 CREATE INDEX oauth_client_made ON smart_internal.oauth_client (dynamic, made_at);
 
+-- How the fetching of a client's keys goes. Not dumped: it is about this cluster.
+CREATE TABLE smart_internal.oauth_client_fetch (
+  client_id text COLLATE "C" NOT NULL,
+  jwks_uri text NOT NULL,        -- what is said of another address of the client counts for nothing
+  fetched_at timestamptz,
+  tried_at timestamptz,          -- the last fetch began; names the claim of oauth_begin_fetch()
+  next_try timestamptz,
+  failures int NOT NULL DEFAULT 0,
+  last_error text,
+  CONSTRAINT oauth_client_fetch_pkey PRIMARY KEY (client_id)
+);
+
 -- What happened to a client, added to and never changed: 'disabled', 'enabled', 'ended' (all that it
 -- held, while it stays enabled), 'approved' (a person has said yes to it once).
 CREATE TABLE smart_internal.oauth_client_event (

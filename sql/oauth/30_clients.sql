@@ -271,6 +271,10 @@ BEGIN
     PERFORM smart_internal.oauth_refuse('client_id', 'This client has no jwks_uri; use smart.update_client().', 'invalid_client_metadata');
   END IF;
   UPDATE smart_internal.oauth_client x SET fetched_jwks = jwks WHERE x.client_id = client_id;
+  -- as a good answer; one that is under way counts no more
+  UPDATE smart_internal.oauth_client_fetch f SET fetched_at = clock_timestamp(), tried_at = clock_timestamp(),
+      next_try = clock_timestamp() + interval '1 hour', failures = 0, last_error = NULL
+    WHERE f.client_id = client_id AND f.jwks_uri = c.metadata->>'jwks_uri';
 END
 $$;
 COMMENT ON FUNCTION smart.set_client_jwks(text, jsonb) IS
