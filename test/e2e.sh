@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# test/e2e.sh [PORT]: the demonstration end to end: real clients over HTTP (jose, openid-client), what the public test kits
-# require (doc/test-kits.md), and the SMART app in headless Chromium. Installs Node.js, npm packages and Chromium where they
+# test/e2e.sh [PORT]: the demonstration end to end: real clients (fhirclient, jose, openid-client, postgres.js), what the
+# public test kits require (doc/test-kits.md), and SMART apps in headless Chromium. Installs Node.js, npm packages and Chromium where they
 # are missing. Prints TAP and "N passed, N failed"; screenshots go to build/e2e. Part of test/run.sh where Chromium is there.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
@@ -29,7 +29,8 @@ log=$(mktemp)
 {
   timeout 300 node "$ROOT/test/e2e/walk.mjs" "$base" "$key" "$secret" || echo 'not ok - walk.mjs ended badly'
   timeout 300 node "$ROOT/test/e2e/kits.mjs" "$base" "$key" "$secret" || echo 'not ok - kits.mjs ended badly'
-  timeout 300 node "$ROOT/test/e2e/browser.mjs" "$base" "$ROOT/build/e2e" || echo 'not ok - browser.mjs ended badly'
+  timeout 300 node "$ROOT/test/e2e/clients.mjs" "$base" "$key" || echo 'not ok - clients.mjs ended badly'
+  timeout 300 node "$ROOT/test/e2e/browser.mjs" "$base" "$key" "$ROOT/build/e2e" || echo 'not ok - browser.mjs ended badly'
 } 2>&1 | tee "$log"
 passed=$(grep -c '^ok ' "$log") failed=$(grep -c '^not ok' "$log")
 rm -f "$log"

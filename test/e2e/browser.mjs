@@ -1,18 +1,14 @@
-// test/e2e/browser.mjs BASE SCREENSHOTS: the SMART app in a real browser (Chromium, driven by playwright-core), and its pages
+// test/e2e/browser.mjs BASE BACKEND-KEY SCREENSHOTS: SMART apps in a real browser (Chromium, driven by playwright-core), and the pages
 // under axe-core. Prints TAP.
 import { mkdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
+import { administration, base, demo, finish, is, ok } from './client.mjs';
 
-const [base, pictures] = process.argv.slice(2);
+const [, keyFile, pictures] = process.argv.slice(2);
 mkdirSync(pictures, { recursive: true });
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-let n = 0; let failed = 0;
-function ok(right, name, seen) {
-  n++;
-  if (!right) { failed++; console.log(`# saw ${JSON.stringify(seen)}`); }
-  console.log(`${right ? 'ok' : 'not ok'} ${n} - ${name}`);
-}
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu', '--disable-quic',
   '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
@@ -108,6 +104,40 @@ await denied.click('button[value=deny]');
 await denied.waitForFunction(() => document.getElementById('state')?.textContent.includes('access_denied'));
 ok(true, 'deny: the app is told access_denied');
 
+// An app of another origin: everything that fhirclient asks goes through CORS.
+const script = readFileSync(demo.resolve('fhirclient').replace(/lib.*$/, 'build/fhir-client.min.js'));
+const elsewhere = createServer((request, response) => {
+  if (request.url === '/fhir-client.js') return response.writeHead(200, { 'content-type': 'text/javascript' }).end(script);
+  return response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end(`<!doctype html><title>App of another origin</title><p id="state"></p><script src="/fhir-client.js"></script><script>
+    const say = (text) => { document.getElementById('state').textContent = text; };
+    if (location.pathname === '/launch') FHIR.oauth2.authorize(Object.assign({ redirectUri: '/' }, JSON.parse(decodeURIComponent(location.hash.slice(1)))));
+    else FHIR.oauth2.ready().then((client) => { window.client = client; say('Ready'); }, (error) => say(error.message));</script>`);
+});
+await new Promise((resolve) => { elsewhere.listen(0, '127.0.0.1', resolve); });
+const otherOrigin = `http://127.0.0.1:${elsewhere.address().port}`;
+const admin = await administration(keyFile);
+const app = await admin.register({ client_name: 'App of another origin', token_endpoint_auth_method: 'none', redirect_uris: [`${otherOrigin}/`], offline_access: true,
+  scope: 'openid fhirUser launch/patient offline_access patient/*.rs' });
+const guest = await person();
+await guest.goto(`${otherOrigin}/launch#${encodeURIComponent(JSON.stringify({ iss: `${base}/fhir`, clientId: app.client_id, scope: 'openid fhirUser launch/patient offline_access patient/*.rs' }))}`);
+await signIn(guest, 'alice');
+await guest.click('button[value=allow]');
+await ready(guest);
+ok(new URL(guest.url()).origin === otherOrigin, 'CORS: fhirclient of another origin reads the discovery and exchanges the code', guest.url());
+is(await guest.evaluate(async () => [(await window.client.patient.read()).resourceType, (await window.client.user.read()).resourceType, (await window.client.request('Observation?_count=3', { flat: true, pageLimit: 1 })).length]),
+  ['Patient', 'Patient', 3], 'CORS: reads and searches');
+is(await guest.evaluate(async () => { const old = window.client.state.tokenResponse.access_token; await window.client.refresh(); return [window.client.state.tokenResponse.access_token !== old, (await window.client.patient.read()).resourceType]; }),
+  [true, 'Patient'], 'CORS: refreshes');
+is(await guest.evaluate(async (at) => {
+  const form = (token) => ({ method: 'POST', headers: { authorization: `Bearer ${window.client.state.tokenResponse.access_token}`, 'content-type': 'application/x-www-form-urlencoded' }, body: new URLSearchParams({ token }) });
+  const seen = await (await fetch(`${at}/auth/introspect`, form(window.client.state.tokenResponse.access_token))).json();
+  const created = await fetch(`${at}/fhir/Observation`, { method: 'POST', headers: { authorization: `Bearer ${window.client.state.tokenResponse.access_token}`, 'content-type': 'application/fhir+json' }, body: '{"resourceType":"Observation"}' });
+  const gone = await fetch(`${at}/auth/revoke`, { method: 'POST', body: new URLSearchParams({ token: window.client.state.tokenResponse.refresh_token, client_id: window.client.state.clientId }) });
+  return [seen.active, created.status, (await created.json()).resourceType, gone.status];
+}, base), [true, 403, 'OperationOutcome', 200], 'CORS: introspects, is told why it may not write, and revokes');
+is(await guest.evaluate(async (at) => (await fetch(`${at}/fhir/Patient`, { headers: { authorization: `Bearer ${window.client.state.tokenResponse.access_token}` } })).status, base), 401, 'CORS: and reads the 401 that follows');
+await admin.end();
+elsewhere.close();
+
 await browser.close();
-console.log(`1..${n}`);
-process.exit(failed ? 1 : 0);
+finish();

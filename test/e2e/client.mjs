@@ -1,6 +1,11 @@
 // test/e2e/client.mjs: what the walks over HTTP share: TAP, a browser without script that keeps cookies, forms, and the way from an
 // authorization request to its tokens. The first argument of the program is the demonstration's address.
 import { createHash, randomBytes } from 'node:crypto';
+import { createRequire } from 'node:module';
+import { dirname } from 'node:path';
+
+// Packages of the demonstration: fhirclient, pg.
+export const demo = createRequire(new URL('../../demo/app/package.json', import.meta.url));
 
 export const base = process.argv[2];
 export const fhir = `${base}/fhir`;
@@ -64,4 +69,13 @@ export async function obtain(browser, user, scope, choose = {}) {
     page = await browser.go('/auth/consent', [['flow', field(page.text, 'flow')], ['decision', choose.decision ?? 'allow'], ...ticked.map((s) => ['scope', s])]);
   }
   return { page, verifier, consent, to: page.location ? new URL(page.location) : null };
+}
+
+// Whoever administers the demonstration's database: clients that it has not by itself. Its socket lies beside the backend's key.
+export async function administration(keyFile) {
+  const { Client } = demo('pg');
+  const client = new Client({ host: dirname(keyFile), user: 'postgres', database: 'fhir' });
+  await client.connect();
+  const value = async (sql, ...parameters) => Object.values((await client.query(sql, parameters)).rows[0])[0];
+  return { client, value, register: (metadata) => value('SELECT smart.register_client($1::jsonb)', metadata), end: () => client.end() };
 }

@@ -3,16 +3,12 @@
 // Prints TAP. Clients that the demonstration has not are registered through its socket, beside the key of the backend.
 import { createHash, createPublicKey, generateKeyPairSync, randomBytes, randomUUID, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname } from 'node:path';
 import { SignJWT, decodeJwt, decodeProtectedHeader, importJWK } from 'jose';
-import { Browser, base, fhir, field, fields, finish, is, ok, pkce, post, unescape } from './client.mjs';
+import { Browser, administration, base, fhir, field, fields, finish, is, ok, pkce, post, unescape } from './client.mjs';
 
 const [, keyFile, webSecret] = process.argv.slice(2);
-const pg = createRequire(new URL('../../demo/app/package.json', import.meta.url))('pg');
-const admin = new pg.Client({ host: dirname(keyFile), user: 'postgres', database: 'fhir' });
-await admin.connect();
-const register = async (metadata) => (await admin.query('SELECT smart.register_client($1::jsonb) AS made', [metadata])).rows[0].made;
+const admin = await administration(keyFile);
+const register = admin.register;
 
 const tested = new Set();
 function kit(id, where, right, seen) {
@@ -280,7 +276,7 @@ const users = `launch openid fhirUser offline_access ${each('user', 'rs')}`;
 // the clinic's page opens its own app alone; for another one it is the same call of the database
 async function handleFor(clientId, who) {
   const context = { patient: ehr.patient, encounter: ehr.encounter, need_patient_banner: true, smart_style_url: ehr.smart_style_url };
-  return (await admin.query('SELECT smart.create_launch($1, $2::jsonb, NULL, $3) AS handle', [clientId, context, who])).rows[0].handle;
+  return admin.value('SELECT smart.create_launch($1, $2::jsonb, NULL, $3)', clientId, context, who);
 }
 at = await authorize(clients.symmetric, bob, users, { handle: await handleFor('web', 'bob') });
 tokens = await launched('(g)(10) EHR', clients.symmetric, at);
@@ -356,7 +352,7 @@ const groups = [
   [`patient/Condition.rs?category=${condition}|problem-list-item`, `patient/Observation.rs?category=${observation}|vital-signs`, `patient/Observation.rs?category=${observation}|survey`, `patient/Observation.rs?category=${sdoh}|sdoh`],
 ];
 // of a patient with Conditions of both groups
-const { rows: [{ subject }] } = await admin.query("SELECT substring(resource #>> '{subject,reference}' FROM 9) AS subject FROM condition GROUP BY 1 HAVING count(DISTINCT resource -> 'category') > 1 ORDER BY count(*) DESC, 1 LIMIT 1");
+const subject = await admin.value("SELECT substring(resource #>> '{subject,reference}' FROM 9) FROM condition GROUP BY 1 HAVING count(DISTINCT resource -> 'category') > 1 ORDER BY count(*) DESC, 1 LIMIT 1");
 at = await authorize(clients.symmetric, bob, 'launch/patient openid fhirUser offline_access patient/Patient.rs patient/Observation.rs patient/Condition.rs', { patient: subject });
 tokens = (await exchange(clients.symmetric, at)).body;
 const before = {};
@@ -406,7 +402,7 @@ kit('g10_token_revocation-Test03', 'the refresh token is refused', [400, 401].in
 at = await authorize(clients.public, alice, oidcScopes);
 kit('g10_visual_inspection_and_attestations-Test03', 'a page asks the person, resource by resource', fields(at.consent, 'scope').some((s) => s.startsWith('patient/')));
 kit('g10_visual_inspection_and_attestations-Test04', 'it says when access goes on after leaving', fields(at.consent, 'scope').includes('offline_access'), fields(at.consent, 'scope'));
-const { rows: [{ lifetime }] } = await admin.query("SELECT (smart.server_configuration() ->> 'offline_lifetime')::int AS lifetime");
+const lifetime = await admin.value("SELECT (smart.server_configuration() ->> 'offline_lifetime')::int");
 kit('g10_visual_inspection_and_attestations-Test05', 'refresh tokens are good for three months', lifetime >= 92 * 86400, lifetime);
 kit('g10_visual_inspection_and_attestations-Test06', 'the server validates what it has issued', (await read('/Patient', tokens.access_token)).status === 401);
 kit('g10_visual_inspection_and_attestations-Test08', 'a service sees no type that it was not registered for', await (async () => {

@@ -42,7 +42,12 @@ const paged = await get('/Observation?_count=5', tokens.access_token);
 ok(paged.body.entry.length === 5 && paged.body.link.some((l) => l.relation === 'next'), 'paging');
 const next = await get(paged.body.link.find((l) => l.relation === 'next').url.slice(fhir.length), tokens.access_token);
 ok(next.body.entry.length === 5 && !paged.body.entry.some((e) => next.body.entry.some((x) => x.fullUrl === e.fullUrl)), 'and the next page');
-ok((await get(`/Observation?category=laboratory&code=2345-7&date=ge2021`, tokens.access_token)).body.entry.length > 0, 'category, code, date');
+const some = (await get('/Observation?category=laboratory&_count=1', tokens.access_token)).body.entry[0].resource;
+const [{ system: codes, code }] = some.code.coding;
+const found = (await get(`/Observation?category=laboratory&code=${encodeURIComponent(`${codes}|${code}`)}&date=${some.effectiveDateTime.slice(0, 10)}`, tokens.access_token)).body.entry;
+ok(found.some((e) => e.resource.id === some.id) && found.every((e) => e.resource.code.coding.some((c) => c.code === code) && e.resource.effectiveDateTime.startsWith(some.effectiveDateTime.slice(0, 10))),
+  'category, code, date', found);
+is((await get(`/Observation?code=${code}&date=gt9000`, tokens.access_token)).body.entry, [], 'and no answer where nothing fits');
 is((await get('/Observation?nonsense=1', tokens.access_token)).status, 400, 'an unknown parameter: 400');
 ok((await get(`/Patient/${patient}/$everything`, tokens.access_token)).body.entry.length > 10, '$everything');
 is([(await get(`/Patient/${patient}/_history`, tokens.access_token)).status, (await get('/Nonsense', tokens.access_token)).status], [404, 404], 'no history, no such type');
