@@ -24,12 +24,15 @@ const fail = (response, status, code, diagnostics, headers) => send(response, st
 const challenge = (error) => ({ 'www-authenticate': `Bearer realm="fhir"${error ? `, error="${error}"` : ''}` });
 
 // What the database said, as HTTP says it. The schema name tells our errors from those of others with the same SQLSTATE.
-function refuse(response, error) {
+function refuse(request, response, error) {
   if (error.schema === 'smart' && error.code === '28000') return fail(response, 401, 'login', 'The access token is not accepted.', challenge('invalid_token'));
   if (error.code === '42501') return fail(response, 403, 'forbidden', 'The access token does not allow this.', challenge('insufficient_scope'));
+  // U+0000 or half a surrogate pair in JSON, which jsonb does not hold
+  if (/^22/.test(error.code)) return fail(response, 400, 'invalid', 'The request holds a value that cannot be stored.');
   if (error.code === '23505') return fail(response, 409, 'conflict', 'There is such a resource already.');
   if (error.code === '40001' || error.code === '40P01') return fail(response, 503, 'transient', 'Try again.', { 'retry-after': '1' });
-  throw error;
+  web.note(request, error);
+  return fail(response, 500, 'exception', 'Something went wrong. Try again later.');
 }
 
 // ---- search ----
@@ -71,6 +74,7 @@ function condition(type, name, value, bind) {
 async function search(client, type, asked) {
   const values = [];
   const bind = (v) => `$${values.push(v)}`;
+  for (const name of ['_count', '_after']) if (Array.isArray(asked[name])) throw new web.HttpError(400, `${name} came twice`);
   const count = Math.min(Math.max(Number.parseInt(asked._count ?? '50', 10) || 0, 0), 200);
   const where = ['true'];
   for (const [name, given] of Object.entries(asked)) {
@@ -122,8 +126,7 @@ const isObject = (value) => value !== null && typeof value === 'object' && !Arra
 
 async function resourceOf(request) {
   const text = await web.body(request, 1024 * 1024);
-  let resource;
-  try { resource = JSON.parse(text); } catch { throw new web.HttpError(400, 'not JSON'); }
+  const resource = web.json(text);
   if (!isObject(resource) || !isObject(resource.meta ?? {})) throw new web.HttpError(400, 'not a resource');
   return { resource, text };
 }
@@ -141,14 +144,14 @@ export async function handle(request, response, path, query) {
   if (path === '/.well-known/smart-configuration') {
     return web.sendJson(response, 200, await db.value(db.protocol, 'SELECT smart.smart_configuration($1)', base), { 'cache-control': 'public, max-age=60' });
   }
-  if (path === '/metadata') return send(response, 200, await metadata());
+  if (path === '/metadata' && request.method === 'GET') return send(response, 200, await metadata());
   const token = bearer(request);
   if (!token) return fail(response, 401, 'login', 'A bearer token is needed.', challenge(null));
   try {
     return await route(request, response, path, query, token);
   } catch (error) {
     if (error instanceof web.HttpError) return fail(response, error.status, 'invalid', `The request is not understood: ${error.message}.`);
-    return refuse(response, error);
+    return refuse(request, response, error);
   }
 }
 

@@ -57,11 +57,11 @@ async function approve(response, session, flow, decision) {
   return html(response, answer.status, pages.error('This app cannot go on', `${answer.body.error}: ${answer.body.error_description ?? ''}`));
 }
 
-// The state of a form, or a page that says that it is too old.
-function opened(request, response, form) {
+// The state of a form, or a page that says that it is too old; asking: one of the pages between a request and its answer.
+function opened(request, response, form, asking = false) {
   const id = web.cookies(request).demo_session;
   const flow = login.session(id) ? login.open(form.flow, id) : null;
-  if (flow) return { id, flow, session: login.session(id) };
+  if (flow && (!asking || flow.request)) return { id, flow, session: login.session(id) };
   html(response, 400, pages.error('This page is too old', 'Start again from the app.'));
   return null;
 }
@@ -94,7 +94,7 @@ export async function postLogin(request, response) {
 
 export async function postPatient(request, response) {
   const form = await web.form(request);
-  const at = opened(request, response, form);
+  const at = opened(request, response, form, true);
   if (!at) return undefined;
   if (!at.session.user || typeof form.patient !== 'string' || !form.patient) return next(response, at.id, at.flow);
   return next(response, at.id, { ...at.flow, patient: form.patient });
@@ -102,7 +102,7 @@ export async function postPatient(request, response) {
 
 export async function postConsent(request, response) {
   const form = await web.form(request);
-  const at = opened(request, response, form);
+  const at = opened(request, response, form, true);
   if (!at) return undefined;
   if (!at.session.user || !at.flow.asked) return next(response, at.id, at.flow);
   if (form.decision !== 'allow') return approve(response, at.session, at.flow, { denied: true });
@@ -160,6 +160,7 @@ export async function withdraw(request, response) {
   const at = opened(request, response, form);
   if (!at) return undefined;
   if (!at.session.user) return askLogin(response, '/auth/manage');
+  if (typeof form.client_id !== 'string' || Array.isArray(form.patient)) throw new web.HttpError(400, 'which app?');
   await db.people.query('SELECT smart.withdraw_grant($1, $2, $3)', [at.session.user.sub, form.client_id, form.patient ?? null]);
   return web.redirect(response, '/auth/manage');
 }
@@ -182,11 +183,10 @@ export async function endpoint(procedure, request, response) {
 export const userinfo = async (request, response) => web.relay(response, await db.value(db.protocol, 'SELECT smart.userinfo($1::jsonb)', read(request)));
 
 export async function register(request, response) {
-  let metadata;
-  try {
-    metadata = JSON.parse(await web.body(request));
-  } catch {
-    return web.sendJson(response, 400, { error: 'invalid_client_metadata', error_description: 'The body is not JSON.' });
+  let metadata = null;
+  try { metadata = web.json(await web.body(request)); } catch (error) { if (!(error instanceof web.HttpError)) throw error; }
+  if (metadata === null || typeof metadata !== 'object') {
+    return web.sendJson(response, 400, { error: 'invalid_client_metadata', error_description: 'The body is not a JSON object.' }, { pragma: 'no-cache' });
   }
   return web.relay(response, await db.value(db.protocol, 'SELECT smart.register($1::jsonb, $2::jsonb)', metadata, read(request)));
 }

@@ -55,6 +55,7 @@ async function dispatch(request, response) {
   }
   if (path in documents) {
     if (web.cors(request, response, 'GET')) return undefined;
+    if (method !== 'GET') return web.sendJson(response, 405, { error: 'invalid_request', error_description: 'GET only' }, { allow: 'GET' });
     return oauth.document(response, documents[path]);
   }
   if (path === '/auth/userinfo') {
@@ -75,8 +76,7 @@ const server = () => createServer({ requestTimeout: 30000, maxHeaderSize: 16384 
   try {
     await dispatch(request, response);
   } catch (error) {
-    // neither the error of the database nor what was sent is for the client; codes and constraint names hold no values
-    if (!(error instanceof web.HttpError)) console.error(`${new Date().toISOString()} ${request.method} failed: ${error.code ?? error.name} ${error.constraint ?? ''}`);
+    if (!(error instanceof web.HttpError)) web.note(request, error);
     if (response.headersSent) return response.destroy();
     const status = error instanceof web.HttpError ? error.status : 500;
     web.send(response, status, pages.headers(), pages.error(status === 500 ? 'Something went wrong' : 'Bad request', status === 500 ? 'Try again later.' : error.message));

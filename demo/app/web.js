@@ -53,6 +53,16 @@ export async function body(request, most = 64 * 1024) {
   return text(Buffer.concat(chunks));
 }
 
+// JSON that jsonb can hold: no U+0000, no half of a surrogate pair, not in names either.
+export function json(content) {
+  const storable = (value) => { if (typeof value === 'string' && /\0|\p{Surrogate}/u.test(value)) throw new HttpError(400, 'U+0000 or half a surrogate pair'); };
+  try {
+    return JSON.parse(content, (name, value) => { storable(name); storable(value); return value; });
+  } catch (error) {
+    throw error instanceof HttpError ? error : new HttpError(400, 'not JSON');
+  }
+}
+
 export async function form(request) {
   const type = (request.headers['content-type'] ?? '').split(';')[0].trim().toLowerCase();
   if (type !== 'application/x-www-form-urlencoded') throw new HttpError(400, 'not application/x-www-form-urlencoded');
@@ -67,6 +77,9 @@ export function cookies(request) {
   }
   return result;
 }
+
+// What went wrong, for the log: neither the database's message nor what was sent; codes and constraint names hold no values.
+export const note = (request, error) => console.error(`${new Date().toISOString()} ${request.method} failed: ${error.code ?? error.name} ${error.constraint ?? ''}`);
 
 const safe = { 'x-content-type-options': 'nosniff', 'referrer-policy': 'no-referrer' };
 
