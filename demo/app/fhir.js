@@ -27,8 +27,8 @@ const challenge = (error) => ({ 'www-authenticate': `Bearer realm="fhir"${error 
 function refuse(request, response, error) {
   if (error.schema === 'smart' && error.code === '28000') return fail(response, 401, 'login', 'The access token is not accepted.', challenge('invalid_token'));
   if (error.code === '42501') return fail(response, 403, 'forbidden', 'The access token does not allow this.', challenge('insufficient_scope'));
-  // U+0000 or half a surrogate pair in JSON, which jsonb does not hold
-  if (/^22/.test(error.code)) return fail(response, 400, 'invalid', 'The request holds a value that cannot be stored.');
+  // what jsonb does not hold: numbers without end, nesting without end
+  if (/^(22|54)/.test(error.code)) return fail(response, 400, 'invalid', 'The request holds a value that cannot be stored.');
   if (error.code === '23505') return fail(response, 409, 'conflict', 'There is such a resource already.');
   if (error.code === '40001' || error.code === '40P01') return fail(response, 503, 'transient', 'Try again.', { 'retry-after': '1' });
   web.note(request, error);

@@ -53,6 +53,7 @@ await bob.click('button[value=allow]');
 await ready(bob);
 ok(await bob.locator('#plot canvas').count() > 0, 'EHR launch: the chart draws a plot');
 ok(/^[1-9]\d* observations, [1-9]\d* medications$/.test(await bob.textContent('#count')), 'with observations and medications', await bob.textContent('#count'));
+await accessible(bob, 'the app');
 await bob.screenshot({ path: `${pictures}/chart.png`, fullPage: true });
 await bob.click('#refresh');
 await bob.waitForFunction(() => document.getElementById('state').textContent === 'Refreshed');
@@ -61,9 +62,13 @@ const other = await bob.evaluate(async () => {
   const own = window.chartClient.patient.id;
   const response = await fetch('/fhir/Patient?_count=200', { headers: { authorization: `Bearer ${window.chartClient.state.tokenResponse.access_token}` } });
   const bundle = await response.json();
-  return [response.status, bundle.entry.length, bundle.entry[0].resource.id === own];
+  const token = { headers: { authorization: `Bearer ${window.chartClient.state.tokenResponse.access_token}` } };
+  const all = await (await fetch('/')).text();
+  const another = [...all.matchAll(/name="patient" value="([^"]*)"/g)].map((m) => m[1]).find((id) => id !== own);
+  return [response.status, bundle.entry.length, bundle.entry[0].resource.id === own, !!another, (await fetch(`/fhir/Patient/${another}`, token)).status,
+    (await (await fetch(`/fhir/Observation?patient=${another}`, token)).json()).entry.length];
 });
-ok(JSON.stringify(other) === '[200,1,true]', 'asked for all patients, the database shows the one of the launch', other);
+is(other, [200, 1, true, true, 404, 0], 'asked for all patients, or another by URL, the database shows the one of the launch');
 
 // Standalone by the same practitioner: patient picker, consent taken down to laboratory, and the chart shows just that.
 const standalone = await person();
@@ -103,6 +108,10 @@ await signIn(denied, 'alice');
 await denied.click('button[value=deny]');
 await denied.waitForFunction(() => document.getElementById('state')?.textContent.includes('access_denied'));
 ok(true, 'deny: the app is told access_denied');
+for (const [path, name] of [['/auth/authorize?client_id=nobody', 'the page for an app that is not known'], ['/nothing', 'the page for an address that is none']]) {
+  await denied.goto(base + path);
+  await accessible(denied, name);
+}
 
 // An app of another origin: everything that fhirclient asks goes through CORS.
 const script = readFileSync(demo.resolve('fhirclient').replace(/lib.*$/, 'build/fhir-client.min.js'));

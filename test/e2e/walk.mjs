@@ -143,7 +143,7 @@ try {
 } catch (error) { ok(false, `openid-client: ${error.code ?? ''} ${error.message}`); }
 
 // A user who may write.
-got = await obtain(alice, 'alice', 'launch/patient patient/Observation.crud');
+got = await obtain(alice, 'alice', 'launch/patient patient/Observation.cruds');
 tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
 const made = await create(tokens.access_token, observation);
 const stored = await made.json();
@@ -160,5 +160,64 @@ is((await put({ ...stored, status: 'amended' })).status, 200, 'update');
 is((await put({ ...stored, subject: { reference: 'Patient/somebody-else' } })).status, 403, 'moving it to another patient: 403');
 is((await fetch(`${fhir}/Observation/${stored.id}`, { method: 'DELETE', headers: { authorization: `Bearer ${tokens.access_token}` } })).status, 204, 'delete');
 is((await get(`/Observation/${stored.id}`, tokens.access_token)).status, 404, 'and it is gone');
+
+// Wrong requests: each has its status, as an OperationOutcome, an OAuth error or a page; none is an error of the server.
+const write = (method, path, body) => fetch(fhir + path, { method, body, headers: { authorization: `Bearer ${tokens.access_token}`, 'content-type': 'application/fhir+json' } });
+const about = `"subject":{"reference":"Patient/${patient}"}`;
+for (const [name, status, sending] of [
+  ['U+0000 in a resource', 400, () => write('POST', '/Observation', `{"resourceType":"Observation","status":"a\\u0000b",${about}}`)],
+  ['half a surrogate pair', 400, () => write('POST', '/Observation', `{"resourceType":"Observation","status":"\\ud800",${about}}`)],
+  ['a number without end', 400, () => write('POST', '/Observation', `{"resourceType":"Observation","valueInteger":1e9999999,${about}}`)],
+  ['nesting without end', 400, () => write('POST', '/Observation', `{"resourceType":"Observation","x":${'['.repeat(100000)}${']'.repeat(100000)},${about}}`)],
+  ['an array', 400, () => write('POST', '/Observation', '[]')],
+  ['meta that is no object', 400, () => write('POST', '/Observation', `{"resourceType":"Observation","meta":"x",${about}}`)],
+  ['another type than the address', 400, () => write('POST', '/Observation', '{"resourceType":"Patient"}')],
+  ['another id than the address', 400, () => write('PUT', '/Observation/a', `{"resourceType":"Observation","id":"b",${about}}`)],
+  ['an update of nothing', 404, () => write('PUT', '/Observation/none', `{"resourceType":"Observation","id":"none",${about}}`)],
+  ['a deletion of nothing', 404, () => write('DELETE', '/Observation/none')],
+  ['PATCH', 405, () => write('PATCH', '/Observation/a', '[]')],
+  ['a body over 1 MiB', 413, () => write('POST', '/Observation', ' '.repeat(1100000))],
+  ['a date that is none', 400, () => write('GET', '/Observation?date=yesterday')],
+  ['_include', 400, () => write('GET', '/Observation?_include=x')],
+  ['a parameter __proto__', 400, () => write('GET', '/Observation?__proto__=1')],
+  ['U+0000 in a search', 400, () => write('GET', '/Observation?code=%00')],
+  ['_after twice', 400, () => write('GET', '/Observation?_after=a&_after=b')],
+  ['an id that is none', 404, () => write('GET', `/Observation/${'a'.repeat(65)}`)],
+  ['a token that is none', 401, () => fetch(`${fhir}/Patient`, { headers: { authorization: 'Bearer abc' } })],
+  ['another scheme than Bearer', 401, () => fetch(`${fhir}/Patient`, { headers: { authorization: 'Basic abc' } })],
+]) {
+  const answer = await sending();
+  const said = await answer.json().catch(() => null);
+  is([answer.status, said?.resourceType, answer.headers.has('www-authenticate')], [status, 'OperationOutcome', status === 401], `FHIR: ${name}: ${status}`);
+}
+for (const [name, error, path, body, type] of [
+  ['U+0000', 'invalid_request', '/auth/token', 'grant_type=%00'], ['half a surrogate pair', 'invalid_request', '/auth/token', 'grant_type=%ed%a0%80'], ['a bad escape', 'invalid_request', '/auth/introspect', 'token=%zz'],
+  ['JSON for a form', 'invalid_request', '/auth/revoke', '{}', 'application/json'], ['a doubled parameter', 'invalid_request', '/auth/token', 'grant_type=refresh_token&grant_type=x'],
+  ['a parameter __proto__', 'unsupported_grant_type', '/auth/token', '__proto__=x&grant_type=a'], ['a registration with U+0000', 'invalid_client_metadata', '/auth/register', '{"client_name":"a\\u0000b"}', 'application/json'],
+  ['a registration that is null', 'invalid_client_metadata', '/auth/register', 'null', 'application/json'], ['a registration that is text', 'invalid_client_metadata', '/auth/register', '"x"', 'application/json'],
+]) {
+  const answer = await fetch(base + path, { method: 'POST', body, headers: { 'content-type': type ?? 'application/x-www-form-urlencoded' } });
+  is([answer.status, (await answer.json()).error], [400, error], `OAuth: ${name}: ${error}`);
+}
+
+// Pages: the session's id is new at login, its cookie is for HTTP alone; every page has its policy; a form is good for its purpose.
+const visitor = new Browser();
+const loginPage = await visitor.go('/');
+const planted = visitor.cookies.get('demo_session');
+const enters = await visitor.go('/login', { flow: field(loginPage.text, 'flow'), username: 'bob', password: 'bob' });
+ok(planted && visitor.cookies.get('demo_session') !== planted, 'the session has another id after the login');
+ok(/; HttpOnly; SameSite=Lax/.test(enters.headers.get('set-cookie')), 'its cookie is HttpOnly and SameSite', enters.headers.get('set-cookie'));
+is((await visitor.go('/login', { flow: field(loginPage.text, 'flow'), username: 'bob', password: 'bob' })).status, 400, 'a form of the session before: 400');
+const desk = await visitor.go('/');
+for (const [path, form] of [['/auth/consent', { decision: 'allow' }], ['/auth/patient', { patient: 'x' }], ['/auth/manage/withdraw', {}], ['/launch', { patient: 'nobody' }]]) {
+  const page = await visitor.go(path, { flow: field(desk.text, 'flow'), ...form });
+  ok([400, 404].includes(page.status), `a form of the page of patients, sent to ${path}: ${page.status}`);
+}
+for (const path of ['/', '/auth/manage', '/nothing', '/auth/authorize?client_id=nobody', '/apps/chart/', '/apps/chart/launch']) {
+  const { headers } = await visitor.go(path);
+  const policy = headers.get('content-security-policy') ?? '';
+  ok(/default-src 'none'/.test(policy) && /frame-ancestors 'none'/.test(policy) && /base-uri 'none'/.test(policy) && /form-action/.test(policy) && !/unsafe/.test(policy) && (path.startsWith('/apps/') || !/script-src/.test(policy))
+    && headers.get('referrer-policy') === 'no-referrer' && headers.get('x-content-type-options') === 'nosniff', `the policy of ${path}`, policy);
+}
 
 finish();
