@@ -90,6 +90,15 @@ compat_check_execute(Oid function)
 #define COMPAT_EXECUTE_ONCE_ARG , execute_once
 #endif
 
+/* 16: what a query needs of its relations is a list of its own beside the range table */
+#if PG_VERSION_NUM >= 160000
+#define COMPAT_CHECK_PERMS_PARAMS List *range_table, List *permissions, bool raise
+#define COMPAT_CHECK_PERMS_ARGS range_table, permissions, raise
+#else
+#define COMPAT_CHECK_PERMS_PARAMS List *range_table, bool raise
+#define COMPAT_CHECK_PERMS_ARGS range_table, raise
+#endif
+
 /* 18: what base64 decodes to is uint8 instead of char */
 #include "common/base64.h"
 #if PG_VERSION_NUM >= 180000

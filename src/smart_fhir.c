@@ -11,6 +11,7 @@
 #include "audit/audit.h"
 #include "compat.h"
 #include "policy/follow_links.h"
+#include "policy/owner.h"
 #include "policy/guard.h"
 #include "session/issuer.h"
 #include "session/log_mask.h"
@@ -40,6 +41,7 @@ _PG_init(void)
 	policy_forms_init();
 	guard_init();
 	follow_links_init();
+	owner_init();
 	log_mask_init();
 	key_file_init();
 	audit_init();

@@ -16,8 +16,8 @@
 extern char *deparse_over_relation(Oid relid, Node *expression);
 
 /*
- * Fix the settings that change how SQL is read and written, until AtEOXact_GUC(true, level) or the
- * end of the (sub)transaction.
+ * Fix the settings that change how SQL is read and written, and what it finds, until
+ * AtEOXact_GUC(true, level) or the end of the (sub)transaction.
  */
 extern int fix_settings(void);
 

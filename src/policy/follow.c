@@ -125,7 +125,42 @@ check_written_row(Following *state, StoredTable *table, TriggerData *data)
 		return;
 	CommandCounterIncrement();
 	if (stored_row_lock(table, data->tg_relation, &tid) == TM_Ok)
-		stored_row_set_patient(table, data->tg_relation, NULL);
+		following_set_patient(state, table, data->tg_relation, NULL);
+}
+
+static HeapTuple
+keep_followed(Following *state, TriggerData *data, HeapTuple tuple)
+{
+	Relation rel = data->tg_relation;
+	StoredTable *table = following_table(state, rel);
+	MemoryContext old;
+
+	/*
+	 * Without policies a restore is filling the table: it has made the trigger of a partitioned
+	 * one before it loads the partitions. Then rows are left as they are.
+	 */
+	if (table == NULL || table->path == NULL)
+		return tuple;
+	MemoryContextReset(state->row_context);
+	old = MemoryContextSwitchTo(state->row_context);
+	if (TRIGGER_FIRED_BEFORE(data->tg_event))
+	{
+		const char *patient = patient_of_new_row(state, table, data);
+		Datum value = patient == NULL ? (Datum) 0 : CStringGetTextDatum(patient);
+		bool isnull = patient == NULL;
+		int column = table->column;
+
+		MemoryContextSwitchTo(old);
+		tuple =
+			heap_modify_tuple_by_cols(tuple, RelationGetDescr(rel), 1, &column, &value, &isnull);
+	}
+	else
+	{
+		check_written_row(state, table, data);
+		MemoryContextSwitchTo(old);
+	}
+	ExecClearTuple(table->slot);
+	return tuple;
 }
 
 /* smart_internal.keep_followed(): before a row is written, its patient; afterwards, whether it holds */
@@ -133,47 +168,28 @@ Datum
 smart_keep_followed(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo);
-	Relation rel = data->tg_relation;
-	HeapTuple tuple = data->tg_trigtuple;
+	HeapTuple tuple =
+		TRIGGER_FIRED_BY_UPDATE(data->tg_event) ? data->tg_newtuple : data->tg_trigtuple;
+	HeapTuple volatile kept = tuple;
 	Following *state = following_of(fcinfo);
-	StoredTable *table;
+	MemoryContext caller = CurrentMemoryContext;
 	AsOwner before;
-	MemoryContext old;
 
 	if (TRIGGER_FIRED_BY_DELETE(data->tg_event))
 		return PointerGetDatum(tuple);
-	if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
-		tuple = data->tg_newtuple;
-	before = become_owner(rel->rd_rel->relowner);
-	table = following_table(state, rel);
-	/*
-	 * Without policies a restore is filling the table: it has made the trigger of a partitioned
-	 * one before it loads the partitions. Then rows are left as they are.
-	 */
-	if (table != NULL && table->path != NULL)
+	before = become_owner(data->tg_relation->rd_rel->relowner);
+	PG_TRY();
 	{
-		MemoryContextReset(state->row_context);
-		old = MemoryContextSwitchTo(state->row_context);
-		if (TRIGGER_FIRED_BEFORE(data->tg_event))
-		{
-			const char *patient = patient_of_new_row(state, table, data);
-			Datum value = patient == NULL ? (Datum) 0 : CStringGetTextDatum(patient);
-			bool isnull = patient == NULL;
-			int column = table->column;
-
-			MemoryContextSwitchTo(old);
-			tuple = heap_modify_tuple_by_cols(
-				tuple, RelationGetDescr(rel), 1, &column, &value, &isnull);
-		}
-		else
-		{
-			check_written_row(state, table, data);
-			MemoryContextSwitchTo(old);
-		}
-		ExecClearTuple(table->slot);
+		kept = keep_followed(state, data, tuple);
 	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		following_hide_error(state);
+	}
+	PG_END_TRY();
 	leave_owner(before);
-	return PointerGetDatum(tuple);
+	return PointerGetDatum(kept);
 }
 
 static int
@@ -248,6 +264,52 @@ moved_alike(Following *state, Relation moved, const StoredRow *row, const char *
 	return elsewhere.found && elsewhere.same;
 }
 
+static bool
+has_moved(Following *state, StoredTable *table, TriggerData *data, char **reference)
+{
+	StoredRow row;
+	char *patients;
+	char *renamed;
+
+	stored_row_read_tuple(table, data->tg_trigtuple, &row);
+	*reference = follow_reference(&row);
+	if (*reference == NULL)
+		return false;
+	patients = patients_text(&row);
+	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+		return !moved_alike(state, data->tg_relation, &row, patients);
+	/* a record that becomes unreadable, or leaves its id, could come back as another's */
+	stored_row_read_tuple(table, data->tg_newtuple, &row);
+	renamed = follow_reference(&row);
+	return !row.valid || renamed == NULL || strcmp(*reference, renamed) != 0 ||
+		   strcmp(patients, patients_text(&row)) != 0;
+}
+
+static void
+touch_followers(Following *state, TriggerData *data)
+{
+	Relation rel = data->tg_relation;
+	StoredTable *table = following_table(state, rel);
+	MemoryContext old;
+	char *reference;
+
+	if (table == NULL)
+		return;
+	MemoryContextReset(state->row_context);
+	old = MemoryContextSwitchTo(state->row_context);
+	if (has_moved(state, table, data, &reference))
+	{
+		CommandCounterIncrement();
+		MemoryContextSwitchTo(state->context);
+		(void) follow_act_on_queue(state,
+								   rel->rd_rel->relowner,
+								   follow_queue(NIL, follow_followers(rel), reference),
+								   FOLLOW_RELEASE);
+	}
+	ExecClearTuple(table->slot);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * smart_internal.touch_followers(): after a record that others may name was changed. When it
  * became another patient's, they become nobody's. A record that goes takes nothing with it.
@@ -256,21 +318,20 @@ Datum
 smart_touch_followers(PG_FUNCTION_ARGS)
 {
 	TriggerData *data = trigger_data(fcinfo);
-	Relation rel = data->tg_relation;
+	const TriggerDesc *triggers = data->tg_relation->trigdesc;
 	Following *state = following_of(fcinfo);
-	bool update = TRIGGER_FIRED_BY_UPDATE(data->tg_event);
-	StoredTable *table;
+	MemoryContext caller = CurrentMemoryContext;
 	AsOwner before;
-	MemoryContext old;
 
 	if (!TRIGGER_FIRED_AFTER(data->tg_event) ||
-		(!update && !(TRIGGER_FIRED_BY_DELETE(data->tg_event) &&
-					  HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))))
+		(!TRIGGER_FIRED_BY_UPDATE(data->tg_event) &&
+		 !(TRIGGER_FIRED_BY_DELETE(data->tg_event) &&
+		   HeapTupleHeaderIndicatesMovedPartitions(data->tg_trigtuple->t_data))))
 		return PointerGetDatum(NULL);
 	/* one trigger for each table that follows: the first does it for all */
-	for (int i = 0; i < rel->trigdesc->numtriggers; i++)
+	for (int i = 0; i < triggers->numtriggers; i++)
 	{
-		const Trigger *trigger = &rel->trigdesc->triggers[i];
+		const Trigger *trigger = &triggers->triggers[i];
 
 		if (trigger->tgfoid != data->tg_trigger->tgfoid || trigger->tgenabled == TRIGGER_DISABLED)
 			continue;
@@ -278,48 +339,17 @@ smart_touch_followers(PG_FUNCTION_ARGS)
 			return PointerGetDatum(NULL);
 		break;
 	}
-	before = become_owner(rel->rd_rel->relowner);
-	MemoryContextReset(state->row_context);
-	old = MemoryContextSwitchTo(state->row_context);
-	table = following_table(state, rel);
-	if (table != NULL)
+	before = become_owner(data->tg_relation->rd_rel->relowner);
+	PG_TRY();
 	{
-		char *patients;
-		char *reference;
-		StoredRow row;
-		bool moved;
-
-		stored_row_read_tuple(table, data->tg_trigtuple, &row);
-		reference = follow_reference(&row);
-		moved = reference != NULL;
-		if (moved)
-		{
-			patients = patients_text(&row);
-			if (update)
-			{
-				char *renamed;
-
-				/* a record that becomes unreadable, or leaves its id, could come back as another's */
-				stored_row_read_tuple(table, data->tg_newtuple, &row);
-				renamed = follow_reference(&row);
-				moved = !row.valid || renamed == NULL || strcmp(reference, renamed) != 0 ||
-						strcmp(patients, patients_text(&row)) != 0;
-			}
-			else
-				moved = !moved_alike(state, rel, &row, patients);
-		}
-		if (moved)
-		{
-			CommandCounterIncrement();
-			MemoryContextSwitchTo(state->context);
-			(void) follow_act_on_queue(state,
-									   rel->rd_rel->relowner,
-									   follow_queue(NIL, follow_followers(rel), reference),
-									   FOLLOW_RELEASE);
-		}
-		ExecClearTuple(table->slot);
+		touch_followers(state, data);
 	}
-	MemoryContextSwitchTo(old);
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		following_hide_error(state);
+	}
+	PG_END_TRY();
 	leave_owner(before);
 	return PointerGetDatum(NULL);
 }

@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "fhir/tables.h"
 #include "policy/follow_find.h"
+#include "policy/owner.h"
 
 typedef struct Finding
 {
@@ -100,7 +101,7 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 						memcmp(state->links[i].type, named->type.data, named->type.len) != 0
 				  : strcmp(state->links[i].type, "*") != 0)
 			continue;
-		if (!following_belongs_to(state->links[i].relid, follower->owner))
+		if (!owner_owns(follower->owner, state->links[i].relid))
 			continue;
 		foreach(cell, following_leaves(state, state->links[i].relid))
 		{
@@ -111,8 +112,7 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 				continue;
 			table = following_table(state, rel);
 			/* asked: tables of the same owner, about the same records */
-			if (table != NULL && table->owner == follower->owner &&
-				table->table.version == follower->table.version &&
+			if (table != NULL && table->table.version == follower->table.version &&
 				same_base(table->table.base_url, follower->table.base_url))
 			{
 				if (access_table_shares(&table->table, named->type.data, named->type.len))

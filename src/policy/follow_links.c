@@ -85,11 +85,8 @@ follow_leaves(Oid relid)
 	ListCell *cell;
 
 	if (get_rel_relkind(relid) != RELKIND_PARTITIONED_TABLE)
-	{
-		LockRelationOid(relid, AccessShareLock);
-		return SearchSysCacheExists1(RELOID, ObjectIdGetDatum(relid)) ? list_make1_oid(relid) : NIL;
-	}
-	all = find_all_inheritors(relid, AccessShareLock, NULL);
+		return list_make1_oid(relid);
+	all = find_all_inheritors(relid, NoLock, NULL);
 	foreach(cell, all)
 		if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_RELATION)
 			leaves = lappend_oid(leaves, lfirst_oid(cell));

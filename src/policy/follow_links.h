@@ -22,7 +22,7 @@ extern FollowedTable *follow_links(Oid follower, int *n);
 extern List *follow_followers(Relation followed);
 /* The topmost table that a partition belongs to, or the table itself. */
 extern Oid follow_root(Oid relid);
-/* The table, or its leaf partitions that can hold rows: OIDs, locked for reading. */
+/* The table, or its leaf partitions that can hold rows: OIDs, without a lock on any: whose they are is asked first. */
 extern List *follow_leaves(Oid relid);
 
 extern void follow_links_init(void);

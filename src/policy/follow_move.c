@@ -15,6 +15,7 @@
 #include "policy/follow_find.h"
 #include "policy/follow_move.h"
 #include "policy/named.h"
+#include "policy/owner.h"
 
 typedef struct NamedEntry
 {
@@ -67,7 +68,7 @@ is_still_of(Following *state, StoredTable *table, Relation rel, const char *pati
 	if (follow_same_text(follow_find_patient(state, table, named, n), patient))
 		return true;
 	if (stored_row_lock(table, rel, &tid) == TM_Ok)
-		stored_row_set_patient(table, rel, NULL);
+		following_set_patient(state, table, rel, NULL);
 	return false;
 }
 
@@ -96,7 +97,7 @@ follow_act_on_row(Following *state, StoredTable *table, Relation rel, FollowActi
 	/* a table may follow itself: fetch the row again */
 	if (stored_row_lock(table, rel, &tid) != TM_Ok)
 		return false;
-	stored_row_set_patient(table, rel, patient);
+	following_set_patient(state, table, rel, patient);
 	if (patient != NULL && !is_still_of(state, table, rel, patient))
 		return false;
 	if (reference != NULL)
@@ -198,22 +199,19 @@ follow_act_on_queue(Following *state, Oid owner, List *queue, FollowAction actio
 		{
 			ListCell *leaf;
 
-			if (!following_belongs_to(lfirst_oid(cell), owner))
+			if (!owner_owns(owner, lfirst_oid(cell)))
 				continue;
 			foreach(leaf, following_leaves(state, lfirst_oid(cell)))
 			{
 				Relation rel = following_open(lfirst_oid(leaf), owner, RowExclusiveLock);
+				MemoryContext old;
 
 				if (rel == NULL)
 					continue;
-				if (rel->rd_rel->relowner == owner)
-				{
-					MemoryContext old = MemoryContextSwitchTo(state->search_context);
-
-					changed += act_on_table(state, rel, entry->reference, action, &queue);
-					MemoryContextSwitchTo(old);
-					MemoryContextReset(state->search_context);
-				}
+				old = MemoryContextSwitchTo(state->search_context);
+				changed += act_on_table(state, rel, entry->reference, action, &queue);
+				MemoryContextSwitchTo(old);
+				MemoryContextReset(state->search_context);
 				relation_close(rel, NoLock);
 			}
 		}

@@ -68,7 +68,7 @@ refresh_table(Following *state, Relation rel, bool everything, List **queue)
 				changed += follow_act_on_row(state, table, rel, FOLLOW_FIND, queue);
 			else
 			{
-				stored_row_set_patient(table, rel, NULL);
+				following_set_patient(state, table, rel, NULL);
 				changed++;
 			}
 		}
@@ -81,6 +81,32 @@ refresh_table(Following *state, Relation rel, bool everything, List **queue)
 	return changed;
 }
 
+static int64
+follow_rows(Following *state, Oid relid, Oid owner, bool everything)
+{
+	List *queue = NIL;
+	int64 changed = 0;
+	ListCell *cell;
+
+	foreach(cell, follow_leaves(relid))
+	{
+		Relation rel = following_open(lfirst_oid(cell), owner, RowExclusiveLock);
+
+		if (rel == NULL)
+			continue;
+		if (rel->rd_rel->relkind != RELKIND_RELATION)
+			ereport(ERROR,
+					errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					errmsg("\"%s\" is not a table", RelationGetRelationName(rel)),
+					err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+					err_generic_string(PG_DIAG_CONSTRAINT_NAME, "protect"));
+		changed += refresh_table(state, rel, everything, &queue);
+		relation_close(rel, NoLock);
+	}
+	/* rows that name one of those */
+	return changed + follow_act_on_queue(state, owner, queue, FOLLOW_FIND);
+}
+
 /*
  * smart_internal.follow_rows(relation regclass, everything boolean) -> bigint: look up rows that
  * are nobody's, or everything; how many got another patient
@@ -89,30 +115,22 @@ Datum
 smart_follow_rows(PG_FUNCTION_ARGS)
 {
 	Oid relid = PG_GETARG_OID(0);
-	bool everything = PG_GETARG_BOOL(1);
 	Oid owner = owner_checked(relid);
+	MemoryContext caller = CurrentMemoryContext;
+	Following *state = following_begin(caller);
 	AsOwner before = become_owner(owner);
-	Following *state = following_begin(CurrentMemoryContext);
-	List *queue = NIL;
-	int64 changed = 0;
-	ListCell *cell;
+	volatile int64 changed = 0;
 
-	foreach(cell, follow_leaves(relid))
+	PG_TRY();
 	{
-		Relation rel = try_relation_open(lfirst_oid(cell), RowExclusiveLock);
-
-		if (rel == NULL)
-			continue;
-		if (rel->rd_rel->relkind != RELKIND_RELATION)
-			ereport(ERROR,
-					errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					errmsg("\"%s\" is not a table", RelationGetRelationName(rel)));
-		if (rel->rd_rel->relowner == owner)
-			changed += refresh_table(state, rel, everything, &queue);
-		relation_close(rel, NoLock);
+		changed = follow_rows(state, relid, owner, PG_GETARG_BOOL(1));
 	}
-	/* rows that name one of those */
-	changed += follow_act_on_queue(state, owner, queue, FOLLOW_FIND);
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		following_hide_error(state);
+	}
+	PG_END_TRY();
 	leave_owner(before);
 	PG_RETURN_INT64(changed);
 }

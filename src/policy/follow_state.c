@@ -4,14 +4,14 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/pg_class.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "policy/follow_state.h"
+#include "policy/owner.h"
+#include "policy/stored_rows.h"
 
 typedef struct KnownTable
 {
@@ -54,6 +54,7 @@ following_table(Following *state, Relation rel)
 	Oid relid = RelationGetRelid(rel);
 	KnownTable *known = hash_search(state->tables, &relid, HASH_FIND, NULL);
 
+	state->at = relid;
 	if (known == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
@@ -82,6 +83,7 @@ following_leaves(Following *state, Oid relid)
 	}
 	return known->leaves;
 }
+
 void
 following_links(Following *state, Oid follower)
 {
@@ -97,19 +99,64 @@ following_links(Following *state, Oid follower)
 	MemoryContextSwitchTo(old);
 }
 
-bool
-following_belongs_to(Oid relid, Oid owner)
-{
-	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	bool owned = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
-
-	if (HeapTupleIsValid(tuple))
-		ReleaseSysCache(tuple);
-	return owned;
-}
-
 Relation
 following_open(Oid relid, Oid owner, LOCKMODE mode)
 {
-	return following_belongs_to(relid, owner) ? try_relation_open(relid, mode) : NULL;
+	Relation rel = owner_owns(owner, relid) ? try_relation_open(relid, mode) : NULL;
+
+	/* it may have been given away while we waited */
+	if (rel != NULL && rel->rd_rel->relowner != owner)
+	{
+		relation_close(rel, mode);
+		rel = NULL;
+	}
+	return rel;
+}
+
+void
+following_set_patient(Following *state, StoredTable *table, Relation rel, const char *patient)
+{
+	state->at = table->relid;
+	stored_row_set_patient(table, rel, patient);
+}
+
+static bool
+is_passing(const ErrorData *fault)
+{
+	int category = ERRCODE_TO_CATEGORY(fault->sqlerrcode);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_QUERY_CANCELED) ||
+		   category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		   fault->sqlerrcode == ERRCODE_STATEMENT_TOO_COMPLEX ||
+		   fault->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+		   (fault->schema_name != NULL && strcmp(fault->schema_name, "smart") == 0);
+}
+
+void
+following_hide_error(Following *state)
+{
+	ErrorData *fault = CopyErrorData();
+	char *table = get_rel_name(state->at);
+
+	if (is_passing(fault))
+		PG_RE_THROW();
+	FlushErrorState();
+	/* no DETAIL: that is where constraints print the row */
+	ereport(LOG_SERVER_ONLY,
+			errcode(fault->sqlerrcode),
+			errmsg("a row of table \"%s\" could not be looked at or changed for follow: %s",
+				   table,
+				   fault->message),
+			fault->context != NULL ? errcontext("%s", fault->context) : 0,
+			errhidestmt(true));
+	ereport(ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("a row of table \"%s\" could not be looked at or changed for follow", table),
+			errdetail("An expression of the table's policies, an index, a generated column or a "
+					  "constraint raised an error."),
+			errhint("The server log has its error."),
+			errhidestmt(true),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "follow"));
 }

@@ -25,6 +25,7 @@ typedef struct Following
 	Oid follower;				  /* whose links follow */
 	FollowedTable *links;
 	int n_links;
+	Oid at; /* the table whose rows are looked at */
 } Following;
 
 extern Following *following_begin(MemoryContext context);
@@ -36,9 +37,19 @@ extern List *following_leaves(Following *state, Oid relid);
 /* The tables that one follows: state->links. */
 extern void following_links(Following *state, Oid follower);
 
-/* Asked before a table is locked, so that nobody else's lock is waited for. */
-extern bool following_belongs_to(Oid relid, Oid owner);
 /* A table, if it belongs to this role, else NULL. */
 extern Relation following_open(Oid relid, Oid owner, LOCKMODE mode);
+
+/* stored_row_set_patient(), and if it fails that was the table. */
+extern void following_set_patient(Following *state, StoredTable *table, Relation rel,
+								  const char *patient);
+
+/*
+ * In PG_CATCH(), in a context that outlives the error: an error that rows of others may have
+ * raised, an owner's function, an index or a constraint. Its words may hold what such a row says:
+ * they go to the server log, to the client only which table it was. Faults of the moment
+ * (cancelled, to be tried again, out of resources) pass as they are.
+ */
+extern void following_hide_error(Following *state) pg_attribute_noreturn();
 
 #endif /* SMART_FHIR_POLICY_FOLLOW_STATE_H */

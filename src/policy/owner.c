@@ -7,6 +7,7 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/tableam.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_type.h"
@@ -23,31 +24,86 @@
 #include "parser/parser.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "policy/deparse.h"
 #include "policy/owner.h"
 
 PG_FUNCTION_INFO_V1(smart_spells_references);
 
+/* Whose expressions run; valid while he is the current user. */
+static Oid acting = InvalidOid;
+
 AsOwner
 become_owner(Oid owner)
 {
-	AsOwner before;
+	AsOwner before = {.acting = acting};
 
 	GetUserIdAndSecContext(&before.user, &before.context);
 	SetUserIdAndSecContext(
 		owner, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	before.settings = fix_settings();
+	acting = owner;
 	return before;
 }
 
 void
 leave_owner(AsOwner before)
 {
+	acting = before.acting;
+	AtEOXact_GUC(false, before.settings);
 	SetUserIdAndSecContext(before.user, before.context);
+}
+
+bool
+owner_owns(Oid owner, Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool result = HeapTupleIsValid(tuple) && ((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
+
+	if (HeapTupleIsValid(tuple))
+		ReleaseSysCache(tuple);
+	return result;
+}
+
+static ExecutorCheckPerms_hook_type next_check_perms = NULL;
+
+/*
+ * pg_temp is searched first unless a search_path names it: a function of the owner's that sets one
+ * without it would read what the session has put in front of his tables, a view perhaps, as him.
+ */
+static bool
+check_perms(COMPAT_CHECK_PERMS_PARAMS)
+{
+	ListCell *cell;
+
+	foreach(cell, OidIsValid(acting) ? range_table : NIL)
+	{
+		Oid relid = lfirst_node(RangeTblEntry, cell)->relid;
+
+		if (OidIsValid(relid) && GetUserId() == acting && InSecurityRestrictedOperation() &&
+			isAnyTempNamespace(get_rel_namespace(relid)) && !owner_owns(acting, relid))
+			ereport(
+				ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied for temporary relation \"%s\"", get_rel_name(relid)),
+				errdetail("A function that runs with the rights of its table's owner names it."),
+				errhint("Qualify names in such functions, or put pg_temp at the end of the "
+						"search_path that they set."));
+	}
+	return next_check_perms == NULL || next_check_perms(COMPAT_CHECK_PERMS_ARGS);
+}
+
+void
+owner_init(void)
+{
+	next_check_perms = ExecutorCheckPerms_hook;
+	ExecutorCheckPerms_hook = check_perms;
 }
 
 Oid

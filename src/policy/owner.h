@@ -11,17 +11,26 @@ typedef struct AsOwner
 {
 	Oid user;
 	int context;
+	int settings; /* nesting level */
+	Oid acting;
 } AsOwner;
 
 /*
  * From here on the owner is the current user, until leave_owner() or the end of the
  * (sub)transaction when an error comes between. His policies count for him as ever: nothing is
- * planned meanwhile that would go past them. For expressions that he wrote, as in CREATE INDEX.
+ * planned meanwhile that would go past them. For expressions that he wrote, as in CREATE INDEX:
+ * a security-restricted operation under settings of our own, and no temporary relation of
+ * another role is opened, wherever a function's own search_path may find it.
  */
 extern AsOwner become_owner(Oid owner);
 extern void leave_owner(AsOwner before);
 
 /* The owner of a relation; raises 42501 unless the current user has its rights. */
 extern Oid owner_checked(Oid relid);
+
+/* Asked before a table is locked, so that nobody else's lock is waited for. */
+extern bool owner_owns(Oid owner, Oid relid);
+
+extern void owner_init(void);
 
 #endif /* SMART_FHIR_OWNER_H */

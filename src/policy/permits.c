@@ -15,7 +15,6 @@
 #include "parser/parse_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/typcache.h"
@@ -23,6 +22,7 @@
 #include "access/access.h"
 #include "access/settings.h"
 #include "compat.h"
+#include "policy/owner.h"
 #include "policy/permits.h"
 #include "policy/possible.h"
 #include "policy/policy.h"
@@ -172,37 +172,16 @@ typedef struct RowEvaluation
 
 /*
  * The arguments are the owner's expressions. A caller who may become the owner, a superuser above
- * all, runs them with the owner's rights and no others, and keeps the settings that he had; for
- * anybody else they run as the policies do in a SELECT of his.
+ * all, runs them with the owner's rights and no others; for anybody else they run as the policies
+ * do in a SELECT of his.
  */
-typedef struct CallerRights
+static bool
+as_owner(const RowEvaluation *eval, AsOwner *before)
 {
-	Oid user;
-	int context;
-	int settings; /* nesting level; 0: nothing was changed */
-} CallerRights;
-
-static void
-become_owner(const RowEvaluation *eval, CallerRights *caller)
-{
-	caller->settings = 0;
 	if (!OidIsValid(eval->run_as))
-		return;
-	GetUserIdAndSecContext(&caller->user, &caller->context);
-	SetUserIdAndSecContext(eval->run_as,
-						   caller->context | SECURITY_LOCAL_USERID_CHANGE |
-							   SECURITY_RESTRICTED_OPERATION);
-	caller->settings = NewGUCNestLevel();
-}
-
-/* An error that passes by does the same, with its (sub)transaction. */
-static void
-become_caller(const CallerRights *caller)
-{
-	if (caller->settings == 0)
-		return;
-	AtEOXact_GUC(false, caller->settings);
-	SetUserIdAndSecContext(caller->user, caller->context);
+		return false;
+	*before = become_owner(eval->run_as);
+	return true;
 }
 
 static RowEvaluation *
@@ -213,7 +192,8 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 	Relation rel;
 	FuncExpr *call;
 	Const *options;
-	CallerRights caller;
+	AsOwner before;
+	bool changed;
 
 	if (eval != NULL && eval->relid == relid)
 		return eval;
@@ -233,10 +213,11 @@ row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 	eval->econtext = CreateStandaloneExprContext();
 	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 										  &TTSOpsHeapTuple);
-	become_owner(eval, &caller);
+	changed = as_owner(eval, &before);
 	for (int i = POLICY_PATIENTS; i <= POLICY_ID; i++)
 		eval->args[i] = ExecInitExpr(expression_planner(copyObject(list_nth(call->args, i))), NULL);
-	become_caller(&caller);
+	if (changed)
+		leave_owner(before);
 	relation_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = eval;
@@ -275,7 +256,8 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	Datum patients = (Datum) 0;
 	FhirText type = {NULL, 0};
 	FhirText id = {NULL, 0};
-	CallerRights caller;
+	AsOwner before;
+	bool changed;
 	bool isnull;
 	bool no_patients = true;
 	bool allowed = false;
@@ -302,7 +284,7 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	ExecForceStoreHeapTuple(&tuple, eval->slot, false);
 	eval->econtext->ecxt_scantuple = eval->slot;
 
-	become_owner(eval, &caller);
+	changed = as_owner(eval, &before);
 	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
 	if (!isnull)
 	{
@@ -313,7 +295,8 @@ smart_permits_row(PG_FUNCTION_ARGS)
 			patients = ExecEvalExprSwitchContext(
 				eval->args[POLICY_PATIENTS], eval->econtext, &no_patients);
 	}
-	become_caller(&caller);
+	if (changed)
+		leave_owner(before);
 	if (!isnull)
 	{
 		/* a function in the table's expressions may have logged out or in: ask again */

@@ -205,7 +205,9 @@ stored_table(Relation rel)
 						errcode(ERRCODE_DATATYPE_MISMATCH),
 						errmsg("column \"%s\" of table \"%s\" must be of type text",
 							   FOLLOWED_COLUMN,
-							   RelationGetRelationName(rel)));
+							   RelationGetRelationName(rel)),
+						err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+						err_generic_string(PG_DIAG_CONSTRAINT_NAME, "protect"));
 			table->column = attribute->attnum;
 		}
 		if (table->column == 0)
@@ -214,7 +216,9 @@ stored_table(Relation rel)
 					errmsg("table \"%s\" has no column \"%s\"",
 						   RelationGetRelationName(rel),
 						   FOLLOWED_COLUMN),
-					errhint("Run smart.protect() again."));
+					errhint("Run smart.protect() again."),
+					err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+					err_generic_string(PG_DIAG_CONSTRAINT_NAME, "protect"));
 	}
 	table->keys_type = getBaseType(exprType(list_nth(call->args, POLICY_PATIENTS)));
 	table->econtext = CreateStandaloneExprContext();
