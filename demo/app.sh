@@ -94,10 +94,12 @@ scopes='openid fhirUser profile launch launch/patient offline_access online_acce
 secret=$(sql postgres -v base="$base" -v scopes="$scopes" -v backend="$(public_half <"$WORK/backend.jwk")" -v ehr="$(public_half <"$WORK/ehr.jwk")" <<'SQL'
 SET client_min_messages = warning;
 SELECT smart.configure_server(jsonb_build_object('issuer', :'base' || '/auth', 'fhir_base_urls', jsonb_build_array(:'base' || '/fhir'), 'name', 'Riverside Clinic',
-  'userinfo_endpoint', :'base' || '/auth/userinfo', 'management_endpoint', :'base' || '/auth/manage', 'user_sees_all', true)) \g /dev/null
+  'userinfo_endpoint', :'base' || '/auth/userinfo', 'management_endpoint', :'base' || '/auth/manage', 'device_verification_uri', :'base' || '/auth/device', 'user_sees_all', true)) \g /dev/null
 SELECT smart.register_client(jsonb_build_object('client_id', 'chart', 'client_name', 'Chart', 'token_endpoint_auth_method', 'none',
   'redirect_uris', jsonb_build_array(:'base' || '/apps/chart/'), 'launch_uris', jsonb_build_array(:'base' || '/apps/chart/launch'),
   'scope', :'scopes', 'offline_access', true)) \g /dev/null
+SELECT smart.register_client(jsonb_build_object('client_id', 'tv', 'client_name', 'Television', 'token_endpoint_auth_method', 'none',
+  'grant_types', '["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"]'::jsonb, 'scope', 'openid fhirUser launch/patient online_access patient/*.rs')) \g /dev/null
 SELECT smart.register_client(jsonb_build_object('client_id', 'backend', 'client_name', 'Backend service', 'token_endpoint_auth_method', 'private_key_jwt',
   'grant_types', '["client_credentials"]'::jsonb, 'jwks', :'backend'::jsonb, 'scope', 'system/*.cruds', 'introspection', 'any')) \g /dev/null
 SELECT smart.register_client(jsonb_build_object('client_id', 'ehr', 'client_name', 'Riverside Clinic', 'token_endpoint_auth_method', 'private_key_jwt',
@@ -139,6 +141,8 @@ issuer                $base/auth
 SMART app             $base/apps/chart/
 what was allowed      $base/auth/manage
 client chart          public, redirect $base/apps/chart/
+devices               $base/auth/device: where the code of a device is entered
+client tv             public, device codes
 client web            client_secret_basic, secret $secret, redirect $base/apps/web/
 client backend        private_key_jwt, key pair in $WORK/backend.jwk
 Ctrl-C ends it.

@@ -109,6 +109,38 @@ export async function postConsent(request, response) {
   return approve(response, at.session, at.flow, { scope: [].concat(form.scope ?? []).join(' ') });
 }
 
+// ---- a device that has no browser (RFC 8628): the person types its code here ----
+
+export async function device(request, response) {
+  const who = signedIn(request);
+  if (!who) return askLogin(response, '/auth/device');
+  return html(response, 200, pages.device(login.sign({}, who.id), who.user));
+}
+
+// The code, the patient, the decision: each page's form brings the state of those before.
+export async function postDevice(request, response) {
+  const form = await web.form(request);
+  const at = opened(request, response, form);
+  if (!at) return undefined;
+  if (!at.session.user) return askLogin(response, '/auth/device');
+  const flow = { ...at.flow };
+  if (typeof form.user_code === 'string') flow.device = form.user_code;
+  if (typeof form.patient === 'string' && form.patient) flow.patient = form.patient;
+  if (!flow.device) return html(response, 200, pages.device(login.sign({}, at.id), at.session.user));
+  const again = (answer) => html(response, answer.status, pages.device(login.sign({}, at.id), at.session.user,
+    answer.status === 429 ? 'Too many codes that are not known. Wait a minute.' : answer.status === 404 ? 'This code is not known, was used or has expired.' : answer.body.error_description));
+  if (flow.asked && form.decision) {
+    const { sub, fhirUser } = at.session.user;
+    const answer = await db.value(db.people, 'SELECT smart.approve_device($1, $2::jsonb)', flow.device, form.decision === 'allow'
+      ? { sub, fhirUser, scope: [].concat(form.scope ?? []).join(' '), session: at.session.id, ...(flow.patient ? { patient: flow.patient } : {}) } : { denied: true, sub });
+    return answer.status === 200 ? html(response, 200, pages.connected(answer.body.approved)) : again(answer);
+  }
+  const answer = await db.value(db.people, 'SELECT smart.device_request($1, $2::jsonb)', flow.device, person(at.session, flow));
+  if (answer.status !== 200) return again(answer);
+  if (answer.body.needs.includes('patient')) return html(response, 200, pages.patients(login.sign(flow, at.id), await patientsOf(at.session.user), '/auth/device'));
+  return html(response, 200, pages.consent(login.sign({ ...flow, asked: true }, at.id), answer.body, flow.patient, '/auth/device'));
+}
+
 // ---- what a person has allowed, and the launch from the page of patients ----
 
 const signedIn = (request) => {
@@ -169,6 +201,10 @@ export async function withdraw(request, response) {
 
 const read = (request) => Object.fromEntries(['authorization', 'content-type'].filter((n) => n in request.headers).map((n) => [n, request.headers[n]]));
 
+const callers = {
+  device_authorization: (asked, headers) => db.value(db.protocol, 'SELECT smart.device_authorization($1::jsonb, $2::jsonb)', asked, headers),
+};
+
 export async function endpoint(procedure, request, response) {
   let asked;
   try {
@@ -177,7 +213,7 @@ export async function endpoint(procedure, request, response) {
     if (!(error instanceof web.HttpError)) throw error;
     return web.sendJson(response, 400, { error: 'invalid_request', error_description: error.message }, { pragma: 'no-cache' });
   }
-  return web.relay(response, await db.call(procedure, asked, read(request)));
+  return web.relay(response, await (callers[procedure] ?? ((...message) => db.call(procedure, ...message)))(asked, read(request)));
 }
 
 export const userinfo = async (request, response) => web.relay(response, await db.value(db.protocol, 'SELECT smart.userinfo($1::jsonb)', read(request)));

@@ -34,20 +34,32 @@ ${failed ? '<p role="alert" class="alert">The name or the password is wrong.</p>
 <label for="password">Password</label><input id="password" name="password" type="password" autocomplete="current-password" required>
 <button type="submit">Sign in</button></form>`);
 
-export const patients = (flow, list) => page('Choose a patient', `
-<form method="post" action="/auth/patient">${hidden('flow', flow)}
+export const device = (flow, user, fault) => page('Connect a device', `
+${fault ? `<p role="alert" class="alert">${escape(fault)}</p>` : ''}
+<p>Signed in as <strong>${escape(user.sub)}</strong>. Enter the code that your device shows.</p>
+<form method="post" action="/auth/device">${hidden('flow', flow)}
+<label for="user_code">Code</label><input id="user_code" name="user_code" required autofocus autocomplete="off" autocapitalize="characters" spellcheck="false" maxlength="20" aria-describedby="shape">
+<p id="shape"><small>Eight letters, such as WDJB-MJHT.</small></p>
+<button type="submit">Continue</button></form>`);
+
+export const connected = (allowed) => page(allowed ? 'The device is connected' : 'Nothing was allowed', `
+<p role="status">${allowed ? 'Go on at the device. You can take this back at <a href="/auth/manage">apps that you have allowed</a>.' : 'The device gets no access.'}</p>`);
+
+export const patients = (flow, list, action = '/auth/patient') => page('Choose a patient', `
+<form method="post" action="${action}">${hidden('flow', flow)}
 <fieldset><legend>Whose record may the app use?</legend>
 ${list.map((p) => `<label class="choice"><input type="radio" name="patient" value="${escape(p.id)}" required> ${escape(p.name)} <small>${escape(p.birthDate)}</small></label>`).join('\n')}
 </fieldset><button type="submit">Continue</button></form>`);
 
-export function consent(flow, asked, patient) {
+export function consent(flow, asked, patient, action = '/auth/consent') {
   const client = asked.client;
   const box = (scope, text, checked) => `<label class="choice"><input type="checkbox" name="scope" value="${escape(scope)}"${checked ? ' checked' : ''}> ${escape(text)} <small>${escape(scope)}</small></label>`;
   return page(`Allow ${client.client_name ?? client.client_id}?`, `
+${action === '/auth/device' ? '<p class="alert"><strong>Go on only if you began this yourself</strong>, on a device that you have before you. If somebody sent you the code, deny.</p>' : ''}
 ${client.dynamic ? '<p class="alert">This app registered itself. Go on only if you know it.</p>' : ''}
 <p>The app <strong>${escape(client.client_name ?? client.client_id)}</strong> asks to use data of this clinic${patient ? ` about <strong>${escape(patient)}</strong>` : ''}.
 ${client.policy_uri ? `<a href="${escape(client.policy_uri)}" rel="noreferrer">Its privacy policy</a>.` : ''}</p>
-<form method="post" action="/auth/consent">${hidden('flow', flow)}
+<form method="post" action="${action}">${hidden('flow', flow)}
 <fieldset><legend>It may</legend>
 ${asked.scopes.map((s) => box(s.scope, s.text, true) + (s.narrower?.length
     ? `<div class="narrower" role="group" aria-label="Instead, only a part of: ${escape(s.text)}">${s.narrower.map((n) => box(n.scope, `only: ${n.text}`, false)).join('\n')}</div>` : '')).join('\n')}

@@ -34,10 +34,10 @@ async function file(response, [name, type]) {
 }
 
 const posts = {
-  '/login': oauth.postLogin, '/auth/login': oauth.postLogin, '/auth/patient': oauth.postPatient, '/auth/consent': oauth.postConsent,
+  '/login': oauth.postLogin, '/auth/login': oauth.postLogin, '/auth/patient': oauth.postPatient, '/auth/consent': oauth.postConsent, '/auth/device': oauth.postDevice,
   '/launch': (q, r) => oauth.launch(q, r, base), '/logout': oauth.logout, '/auth/manage/withdraw': oauth.withdraw,
 };
-const endpoints = { '/auth/token': 'token', '/auth/introspect': 'introspect', '/auth/revoke': 'revoke' };
+const endpoints = { '/auth/token': 'token', '/auth/introspect': 'introspect', '/auth/revoke': 'revoke', '/auth/device_authorization': 'device_authorization' };
 const documents = {
   '/auth/jwks': 'SELECT smart.server_jwks()',
   '/auth/.well-known/openid-configuration': 'SELECT smart.openid_configuration()',
@@ -64,6 +64,7 @@ async function dispatch(request, response) {
   }
   if (path === '/auth/register' && method === 'POST') return oauth.register(request, response);
   if (path === '/auth/authorize' && (method === 'GET' || method === 'POST')) return oauth.authorize(request, response, url);
+  if (path === '/auth/device' && method === 'GET') return oauth.device(request, response);
   if (path === '/auth/manage' && method === 'GET') return oauth.manage(request, response);
   if (path === '/' && method === 'GET') return oauth.home(request, response);
   if (path in posts && method === 'POST') return posts[path](request, response);

@@ -100,6 +100,25 @@ await standalone.context().newPage().then(async (page) => {
 const after = await standalone.evaluate(async () => (await fetch('/fhir/Observation', { headers: { authorization: `Bearer ${window.chartClient.state.tokenResponse.access_token}` } })).status);
 ok(after === 401, 'withdrawal is seen at once', after);
 
+// The page where the code of a device is typed.
+const typing = await person();
+await typing.goto(`${base}/auth/device`);
+await signIn(typing, 'alice');
+await typing.waitForSelector('#user_code');
+await accessible(typing, 'the page of device codes');
+await typing.fill('#user_code', 'BBBB-BBBB');
+await typing.click('button[type=submit]');
+await typing.waitForSelector('[role=alert]');
+const shown = await (await fetch(`${base}/auth/device_authorization`, { method: 'POST', body: new URLSearchParams({ client_id: 'tv', scope: 'openid launch/patient patient/*.rs' }) })).json();
+await typing.fill('#user_code', shown.user_code);
+await typing.click('button[type=submit]');
+await typing.waitForSelector('button[value=allow]');
+await accessible(typing, 'the page of consent of a device');
+await typing.click('button[value=allow]');
+await typing.waitForSelector('[role=status]');
+await accessible(typing, 'the last page of a device');
+ok((await typing.textContent('h1')) === 'The device is connected', 'a device is connected in a browser');
+
 // Deny.
 const denied = await person();
 await denied.goto(`${base}/apps/chart/`);

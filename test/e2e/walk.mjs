@@ -142,6 +142,47 @@ try {
   is((await openid.fetchUserInfo(client, answer.access_token, answer.claims().sub)).fhirUser, `${fhir}/Patient/${patient}`, 'openid-client: userinfo');
 } catch (error) { ok(false, `openid-client: ${error.code ?? ''} ${error.message}`); }
 
+// A device without a browser (RFC 8628), as openid-client speaks for it: the person types its code, and is warned.
+async function typeCode(browser, user, code, decision) {
+  let page = await browser.go('/auth/device');
+  if (page.text.includes('name="username"')) {
+    page = await browser.go('/login', { flow: field(page.text, 'flow'), username: user, password: user });
+    page = await browser.go(page.location);
+  }
+  page = await browser.go('/auth/device', { flow: field(page.text, 'flow'), user_code: code });
+  if (page.text.includes('name="patient"')) page = await browser.go('/auth/device', { flow: field(page.text, 'flow'), patient });
+  if (!page.text.includes('name="decision"')) return { page };
+  const consent = page;
+  page = await browser.go('/auth/device', [['flow', field(page.text, 'flow')], ['decision', decision], ...fields(page.text, 'scope').map((s) => ['scope', s])]);
+  return { consent, page };
+}
+try {
+  const tv = await openid.discovery(new URL(`${base}/auth/.well-known/openid-configuration`), 'tv', undefined, openid.None(), { execute: [openid.allowInsecureRequests] });
+  const device = await openid.initiateDeviceAuthorization(tv, { scope: 'openid fhirUser launch/patient patient/Observation.rs online_access' });
+  is([device.verification_uri, device.interval, /^[B-DF-HJ-NP-TV-XZ]{4}-[B-DF-HJ-NP-TV-XZ]{4}$/.test(device.user_code)], [`${base}/auth/device`, 5, true], 'RFC 8628 3.2: what a device is told');
+  const device_grant = { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', client_id: 'tv', device_code: device.device_code };
+  is((await post('/auth/token', device_grant)).body.error, 'authorization_pending', 'RFC 8628 3.5: nobody has answered yet');
+  is((await post('/auth/token', device_grant)).body.error, 'slow_down', 'RFC 8628 3.5: and sooner than the interval');
+  const person = new Browser();
+  const wrong = await typeCode(person, 'bob', 'BBBB-BBBB', 'allow');
+  is([wrong.page.status, wrong.page.text.includes('role="alert"')], [404, true], 'a code that is not known');
+  const walk = await typeCode(person, 'bob', device.user_code.toLowerCase().replace('-', ' '), 'allow');
+  ok(walk.consent.text.includes('<strong>Television</strong>') && walk.consent.text.includes('Go on only if you began this yourself'), 'RFC 8628 5.4: the person sees the client\'s name and is warned');
+  ok(walk.consent.headers.get('content-security-policy').includes("frame-ancestors 'none'") && walk.consent.headers.get('cache-control') === 'no-store', 'in no frame, no cache');
+  is([walk.page.status, walk.page.text.includes('The device is connected')], [200, true], 'the person allows it');
+  const granted = await openid.pollDeviceAuthorizationGrant(tv, device);
+  is([granted.patient, granted.claims().fhirUser.startsWith(`${fhir}/Practitioner/`), typeof granted.refresh_token], [patient, true, 'string'], 'openid-client: the tokens of a device');
+  is((await get('/Observation', granted.access_token)).status, 200, 'which the FHIR server takes');
+  is((await post('/auth/token', device_grant)).body.error, 'invalid_grant', 'the device code twice');
+  is((await get('/Observation', granted.access_token)).status, 401, 'ends what it gave');
+  is((await typeCode(person, 'bob', device.user_code, 'allow')).page.status, 404, 'and the user code is spent');
+  const unwanted = (await post('/auth/device_authorization', { client_id: 'tv', scope: 'openid' })).body;
+  is((await typeCode(person, 'bob', unwanted.user_code, 'deny')).page.status, 200, 'the person denies it');
+  is((await post('/auth/token', { ...device_grant, device_code: unwanted.device_code })).body.error, 'access_denied', 'RFC 8628 3.5: access_denied');
+  const foreign = await person.go('/auth/device', { flow: 'x.y', user_code: unwanted.user_code });
+  is(foreign.status, 400, 'a form of another session is not taken');
+} catch (error) { ok(false, `device: ${error.code ?? ''} ${error.message}`); }
+
 // A user who may write.
 got = await obtain(alice, 'alice', 'launch/patient patient/Observation.cruds');
 tokens = (await exchange(got.to.searchParams.get('code'), got.verifier)).body;
