@@ -17,6 +17,7 @@
 
 #include "access/transam.h"
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "executor/executor.h"
 #include "nodes/parsenodes.h"
 #include "nodes/plannodes.h"
@@ -29,6 +30,7 @@
 #include "compat.h"
 #include "policy/call.h"
 #include "policy/guard.h"
+#include "policy/kept_query.h"
 #include "policy/marks.h"
 #include "policy/replan.h"
 #include "policy/statement.h"
@@ -97,49 +99,55 @@ plan_next(Query *parse, const char *query_string, int cursor_options,
 	return standard_planner(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
 }
 
+/* What planning may find in a query that the rewriter is through with. */
+#define MAY_HAVE_POLICIES 1
+#define MAY_HAVE_PARTITIONS 2
+
 /*
- * Can policies come into the query? PostgreSQL puts them in before planning, but for those in a
- * function of SQL that the planner takes the body of.
+ * PostgreSQL puts policies in before planning, but for those in a function of SQL that the planner takes
+ * the body of.
  */
-static bool
-may_have_policies(Query *query)
+static int
+look_at(Query *query)
 {
 	ListCell *cell;
+	int found = 0;
 
-	if (query->hasRowSecurity || query->hasSubLinks)
-		return true;
+	if (query->hasSubLinks)
+		return MAY_HAVE_POLICIES | MAY_HAVE_PARTITIONS;
+	if (query->hasRowSecurity)
+		found |= MAY_HAVE_POLICIES;
 	foreach(cell, query->rtable)
 	{
 		RangeTblEntry *entry = lfirst(cell);
 		RangeTblFunction *function;
 
-		if (entry->rtekind == RTE_SUBQUERY && may_have_policies(entry->subquery))
-			return true;
+		if (entry->rtekind == RTE_RELATION && entry->relkind == RELKIND_PARTITIONED_TABLE)
+			found |= MAY_HAVE_PARTITIONS;
+		if (entry->rtekind == RTE_SUBQUERY)
+			found |= look_at(entry->subquery);
 		if (entry->rtekind != RTE_FUNCTION || list_length(entry->functions) != 1)
 			continue;
 		function = linitial(entry->functions);
 		if (IsA(function->funcexpr, FuncExpr) &&
 			((FuncExpr *) function->funcexpr)->funcid >= FirstNormalObjectId)
-			return true;
+			return MAY_HAVE_POLICIES | MAY_HAVE_PARTITIONS;
 	}
 	foreach(cell, query->cteList)
-		if (may_have_policies(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery)))
-			return true;
-	return false;
+		found |= look_at(castNode(Query, lfirst_node(CommonTableExpr, cell)->ctequery));
+	return found;
 }
 
 /* Plan, and mark the plan. *regular: may it be run? */
 static PlannedStmt *
-plan_and_mark(Query *parse, Query *again, const char *query_string, int cursor_options,
-			  ParamListInfo params, bool has_policy, bool *regular COMPAT_EXPLAIN_PARAM)
+plan_and_mark(Query *parse, uint64 kept, const char *query_string, int cursor_options,
+			  ParamListInfo params, PlannedStatement *this, bool *regular COMPAT_EXPLAIN_PARAM)
 {
-	PlannedStatement this = {.parse = parse,
-							 .context = CurrentMemoryContext,
-							 .has_policy = has_policy,
-							 .can_replan = again != NULL};
 	PlannedStmt *volatile plan;
 
-	statement_enter_planning(&this);
+	this->parse = parse;
+	this->context = CurrentMemoryContext;
+	statement_enter_planning(this);
 	PG_TRY();
 	{
 		plan = plan_next(parse, query_string, cursor_options, params COMPAT_EXPLAIN_ARG);
@@ -150,10 +158,8 @@ plan_and_mark(Query *parse, Query *again, const char *query_string, int cursor_o
 	}
 	PG_END_TRY();
 	*regular = true;
-	/* a plan with its parameters in it is run at once, or never */
-	if (this.has_policy)
-		*regular = marks_put(
-			plan, &this, params == NULL && !replan_is_of(parse) ? again : NULL, cursor_options);
+	if (this->has_policy)
+		*regular = marks_put(plan, this, kept, cursor_options);
 	return plan;
 }
 
@@ -161,34 +167,45 @@ static PlannedStmt *
 guard_planner(Query *parse, const char *query_string, int cursor_options,
 			  ParamListInfo params COMPAT_EXPLAIN_PARAM)
 {
-	Query *again;
+	PlannedStatement this = {0};
+	PlannedStatement again = {0};
 	PlannedStmt *plan;
-	bool has_policy;
+	Query *copy = NULL;
+	uint64 kept = 0;
+	int found;
 	bool regular;
 
 	/* once for each statement that a client sends */
 	if (query_string != NULL && query_string == debug_query_string)
 		log_mask_activity();
-	has_policy = ask_of_target(parse);
+	this.has_policy = ask_of_target(parse);
 	upsert_guard_where(parse);
-	/* planning destroys the query */
-	again = may_have_policies(parse) ? copyObject(parse) : NULL;
+	found = look_at(parse);
+	this.can_fold = (found & MAY_HAVE_POLICIES) != 0;
+	again = this;
+	/* planning destroys the query; a plan with its parameters in it is run at once, or never */
+	if (this.can_fold && params == NULL && !replan_is_of(parse))
+		kept = kept_query_make(parse);
+	if (this.can_fold && (found & MAY_HAVE_PARTITIONS))
+		copy = copyObject(parse);
 	plan = plan_and_mark(parse,
-						 again,
+						 kept,
 						 query_string,
 						 cursor_options,
 						 params,
-						 has_policy,
+						 &this,
 						 &regular COMPAT_EXPLAIN_ARG);
 	/* a partition that was left has irregular rows: now folding knows */
-	if (!regular && again != NULL)
-		plan = plan_and_mark(copyObject(again),
-							 again,
+	if (!regular && copy != NULL)
+		plan = plan_and_mark(copy,
+							 kept,
 							 query_string,
 							 cursor_options,
 							 params,
-							 has_policy,
+							 &again,
 							 &regular COMPAT_EXPLAIN_ARG);
+	if (kept != 0 && marks_of(plan) == NULL)
+		kept_query_drop(kept);
 	return plan;
 }
 
@@ -309,6 +326,7 @@ guard_executor_start(QueryDesc *query, int eflags)
 	}
 	if (!(eflags & EXEC_FLAG_EXPLAIN_ONLY))
 		session_check_statement();
+	marks_hold_query(marks, query->plannedstmt);
 	replanned = take_fitting_plan(query, &marks, eflags);
 	/* partitions are pruned while it starts, by what policies compare keys with */
 	starting.generation = session_generation();

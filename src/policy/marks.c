@@ -2,11 +2,11 @@
  * src/policy/marks.c
  *		What a plan on protected tables says of itself. See src/policy/marks.h.
  *
- * The fields of the range table entry that are used: subquery (the query), values_lists (the
- * calls: command, type, options), coltypmods (the form of each), coltypes (tables whose rows were
- * taken for regular), joinrightcols and colcollations (range table index, and the OID of the
- * index that must be empty; range table index 0: whatever the plan reads), joinleftcols (number
- * and cursor options).
+ * The fields of the range table entry that are used: values_lists (the calls: command, type,
+ * options), coltypmods (the form of each), coltypes (tables whose rows were taken for regular),
+ * joinrightcols and colcollations (range table index, and the OID of the index that must be empty;
+ * range table index 0: whatever the plan reads), joinleftcols (number of the query and cursor
+ * options), ctelevelsup (1: the query is held by the plan's memory).
  */
 #include "postgres.h"
 
@@ -20,13 +20,12 @@
 
 #include "compat.h"
 #include "policy/forms.h"
+#include "policy/kept_query.h"
 #include "policy/marks.h"
 #include "policy/regular.h"
 #include "session/session.h"
 
 #define MARKS_NAME "smart_fhir"
-
-static uint64 last_id = 0;
 
 /* The leaves that a plan may read of partitioned tables that were taken for regular. */
 static bool
@@ -70,7 +69,7 @@ put_partitions(const PlannedStmt *plan, Oid table, Oid table_index, PlanMarks *m
 }
 
 bool
-marks_put(PlannedStmt *plan, const PlannedStatement *planned, Query *query, int cursor_options)
+marks_put(PlannedStmt *plan, const PlannedStatement *planned, uint64 query_id, int cursor_options)
 {
 	MemoryContext old = MemoryContextSwitchTo(planned->context);
 	PlanMarks *marks = makeNode(RangeTblEntry);
@@ -80,13 +79,11 @@ marks_put(PlannedStmt *plan, const PlannedStatement *planned, Query *query, int 
 
 	marks->rtekind = RTE_RESULT;
 	marks->eref = makeAlias(MARKS_NAME, NIL);
-	marks->subquery = query;
 	marks->values_lists = planned->calls;
 	marks->coltypmods = planned->forms;
 	marks->coltypes = planned->tables;
-	last_id++;
 	marks->joinleftcols =
-		list_make3_int((int) (last_id >> 32), (int) (uint32) last_id, cursor_options);
+		list_make3_int((int) (query_id >> 32), (int) (uint32) query_id, cursor_options);
 	forboth(table, planned->tables, index, planned->indexes)
 	{
 		if (get_rel_relkind(lfirst_oid(table)) == RELKIND_PARTITIONED_TABLE)
@@ -118,7 +115,7 @@ marks_of(const PlannedStmt *plan)
 }
 
 uint64
-marks_id(const PlanMarks *marks)
+marks_query(const PlanMarks *marks)
 {
 	return (uint64) (uint32) linitial_int(marks->joinleftcols) << 32 |
 		   (uint32) lsecond_int(marks->joinleftcols);
@@ -130,10 +127,13 @@ marks_cursor_options(const PlanMarks *marks)
 	return lthird_int(marks->joinleftcols);
 }
 
-Query *
-marks_query(const PlanMarks *marks)
+void
+marks_hold_query(PlanMarks *marks, PlannedStmt *plan)
 {
-	return marks->subquery;
+	if (marks->ctelevelsup != 0)
+		return;
+	kept_query_hold(marks_query(marks), plan);
+	marks->ctelevelsup = 1;
 }
 
 /* The form of a call under a session. */

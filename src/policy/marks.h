@@ -24,20 +24,20 @@ typedef enum PlanFit
 } PlanFit;
 
 /*
- * Put on a plan what folding told. query: what it was made of, to be planned again when it does not fit
- * (NULL: it cannot be). False when a partition that the plan reads has irregular rows: then it must
+ * Put on a plan what folding told. query: the number of what it was made of (src/policy/kept_query.h), to
+ * be planned again when it does not fit (0: it cannot be). False when a partition that the plan reads has irregular rows: then it must
  * not be run; the next planning knows.
  */
-extern bool marks_put(PlannedStmt *plan, const PlannedStatement *planned, Query *query,
+extern bool marks_put(PlannedStmt *plan, const PlannedStatement *planned, uint64 query,
 					  int cursor_options);
 
 /* NULL: no policy was met when the plan was made. */
 extern PlanMarks *marks_of(const PlannedStmt *plan);
-/* A number of its own for each planning. */
-extern uint64 marks_id(const PlanMarks *marks);
+/* The number of the query, or 0. */
+extern uint64 marks_query(const PlanMarks *marks);
+/* The plan starts: its query is kept as long as it. */
+extern void marks_hold_query(PlanMarks *marks, PlannedStmt *plan);
 extern int marks_cursor_options(const PlanMarks *marks);
-/* The query to plan again, or NULL; not to be changed. */
-extern Query *marks_query(const PlanMarks *marks);
 
 /* Do the forms fit the session of the moment, and are the tables regular, before it starts? */
 extern PlanFit marks_check(const PlanMarks *marks, Snapshot snapshot);

@@ -5,12 +5,12 @@
  * A prepared statement, or one of a function, keeps one plan, made under some session. Where a call has
  * another form under the session of the moment, the statement starts with another plan of the same
  * query. Such plans are kept: a connection that serves a patient and a backend in turn plans for
- * each once. They are found by the number of the kept plan, which is another one whenever
- * PostgreSQL has made that anew, and by the forms; they go when PostgreSQL says that something
+ * each once. They are found by the number of the query, which is another one whenever
+ * PostgreSQL has made the kept plan anew, and by the forms; they go when PostgreSQL says that something
  * they rest on has changed, or when others need the room.
  *
- * A plan that is asked for once may be that of an SQL function, which PostgreSQL 15 to 17 make
- * for each call: the second time makes it one that is kept.
+ * A plan that lies where it was made may be that of an SQL function, which PostgreSQL 15 to 17 make
+ * for each call: there the second time makes it one that is kept.
  */
 #include "postgres.h"
 
@@ -20,16 +20,18 @@
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "policy/kept_query.h"
 #include "policy/marks.h"
 #include "policy/replan.h"
 
 #define MAX_PLANS 1024
 #define MAX_BYTES (2 * 1024 * 1024)
-/* Numbers of kept plans that were asked for once. */
+/* Numbers of queries that were asked for once. */
 #define N_ONCE 4096
 
 typedef struct ReplanKey
@@ -201,11 +203,17 @@ static PlannedStmt *
 plan_query(const PlanMarks *marks, const char *query_string, bool backward)
 {
 	const Query *outer = under_way;
-	Query *query = copyObject(marks_query(marks));
+	Query *query = kept_query_copy(marks_query(marks));
 	int options = marks_cursor_options(marks);
 	PlannedStmt *volatile plan = NULL;
 	bool snapshot = !ActiveSnapshotSet();
 
+	if (query == NULL)
+	{
+		/* gone after all: the next attempt finds a plan that is made for it */
+		ResetPlanCache();
+		return NULL;
+	}
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	PG_TRY();
@@ -224,29 +232,54 @@ plan_query(const PlanMarks *marks, const char *query_string, bool backward)
 	return plan;
 }
 
+static Replanned *
+copy_in(MemoryContext context, const ReplanKey *key, PlannedStmt *plan)
+{
+	MemoryContext old = MemoryContextSwitchTo(context);
+	Replanned *replanned = palloc0(sizeof(Replanned));
+
+	replanned->key = *key;
+	replanned->context = context;
+	replanned->plan = copyObject(plan);
+	replanned->valid = true;
+	MemoryContextSwitchTo(old);
+	return replanned;
+}
+
+/* A copy in memory of its own, which is no larger than it: first it is seen how large that is. */
+static Replanned *
+copy_tightly(MemoryContext parent, const ReplanKey *key, PlannedStmt *plan)
+{
+	MemoryContext probe =
+		GenerationContextCreate(CurrentMemoryContext, "smart_fhir plan", 0, 8192, 8192);
+	MemoryContextCounters counters = {0};
+	Replanned *replanned;
+	Size size;
+
+	(void) copy_in(probe, key, plan);
+	probe->methods->stats(probe, NULL, NULL, &counters, false);
+	size = MAXALIGN(Max(counters.totalspace - counters.freespace, 1024));
+	replanned =
+		copy_in(GenerationContextCreate(parent, "smart_fhir plan", size, 1024, Max(size, 8192)),
+				key,
+				plan);
+	replanned->size = MemoryContextMemAllocated(replanned->context, true);
+	return replanned;
+}
+
 /* Whole before it is entered anywhere. */
 static Replanned *
 make(const PlanMarks *marks, const ReplanKey *key, const char *query_string, Snapshot snapshot)
 {
 	MemoryContext scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "smart_fhir planning", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext context;
 	MemoryContext old = MemoryContextSwitchTo(scratch);
 	PlannedStmt *plan = plan_query(marks, query_string, key->backward);
-	PlanMarks *made = marks_of(plan);
+	PlanMarks *made = plan == NULL ? NULL : marks_of(plan);
 	Replanned *replanned = NULL;
 
 	if (made != NULL && marks_check(made, snapshot) == PLAN_FITS)
-	{
-		context = AllocSetContextCreate(old, "smart_fhir plan", ALLOCSET_SMALL_SIZES);
-		MemoryContextSwitchTo(context);
-		replanned = palloc0(sizeof(Replanned));
-		replanned->key = *key;
-		replanned->context = context;
-		replanned->plan = copyObject(plan);
-		replanned->valid = true;
-		replanned->size = MemoryContextMemAllocated(context, true);
-	}
+		replanned = copy_tightly(old, key, plan);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(scratch);
 	return replanned;
@@ -255,11 +288,11 @@ make(const PlanMarks *marks, const ReplanKey *key, const char *query_string, Sna
 Replanned *
 replan(const PlanMarks *marks, const char *query_string, bool backward, Snapshot snapshot)
 {
-	ReplanKey key = {marks_id(marks), marks_forms_hash(marks), backward};
+	ReplanKey key = {marks_query(marks), marks_forms_hash(marks), backward};
 	Replanned *replanned;
 	uint64 *seen = &once[key.id % N_ONCE];
 
-	if (marks_query(marks) == NULL)
+	if (key.id == 0)
 		return NULL;
 	if (kept_plans == NULL)
 		make_table();
@@ -270,7 +303,7 @@ replan(const PlanMarks *marks, const char *query_string, bool backward, Snapshot
 		if (replanned == NULL)
 			return NULL;
 		/* such a plan rests on indexes that an older snapshot cannot use */
-		if (*seen == key.id && !replanned->plan->transientPlan)
+		if ((kept_query_is_held(key.id) || *seen == key.id) && !replanned->plan->transientPlan)
 			keep(replanned);
 		*seen = key.id;
 		MemoryContextSetParent(replanned->context, TopMemoryContext);

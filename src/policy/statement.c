@@ -86,7 +86,7 @@ statement_any_started(void)
 bool
 statement_is_query(PlannerInfo *root)
 {
-	if (planning == NULL || !planning->can_replan || IsParallelWorker())
+	if (planning == NULL || !planning->can_fold || IsParallelWorker())
 		return false;
 	while (root->parent_root != NULL)
 		root = root->parent_root;

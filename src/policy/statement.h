@@ -23,7 +23,7 @@ typedef struct PlannedStatement
 	const struct RunningStatement *outer_running;
 	const Query *parse;
 	bool has_policy;	   /* it reads a protected table */
-	bool can_replan;	   /* a copy of the query is kept, so that forms may be folded */
+	bool can_fold;		   /* it will carry marks, so that forms may be folded */
 	MemoryContext context; /* of the lists */
 	List *calls;		   /* lists of command, type and options, constants, of folded calls */
 	List *forms;		   /* integers: the form of each */
@@ -62,7 +62,7 @@ extern bool statement_any_started(void);
 
 /*
  * Is this the planning of a query, or of a part of one, that our planner hook was called with,
- * and that it can plan again? Only then is a plan asked at its start whether its forms fit.
+ * whose plan will carry marks? Only then is a plan asked at its start whether its forms fit.
  */
 extern bool statement_is_query(PlannerInfo *root);
 /* A policy was met: the plan being made reads a protected table. */

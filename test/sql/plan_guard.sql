@@ -679,6 +679,82 @@ SELECT guard_test.who('patient/*.rs', 'p1');
 SELECT count(*) FROM guard_test.by_text;
 EXECUTE seen;
 
+-- Queries of many kept plans: as trees, as compressed text, and gone with their plans. Each statement has its own answer, by turns.
+RESET ROLE;
+SET ROLE guard_app;
+SELECT smart.logout();
+DEALLOCATE ALL;
+SET plan_cache_mode = force_generic_plan;
+CREATE FUNCTION pg_temp.seen_of_many(OUT patient bigint, OUT backend bigint, OUT nobody bigint, OUT wrong bigint) LANGUAGE plpgsql AS $$
+DECLARE n bigint; own bigint; seen bigint[] := '{0,0,0}';
+BEGIN
+  wrong := 0;
+  FOR round IN 1..2 LOOP
+    seen := '{0,0,0}';
+    FOR who IN 1..3 LOOP
+      CASE who WHEN 1 THEN PERFORM guard_test.who('patient/*.rs', 'p1'); WHEN 2 THEN PERFORM guard_test.who('system/*.rs'); ELSE PERFORM smart.logout(); END CASE;
+      FOR i IN 1..150 LOOP
+        EXECUTE format('EXECUTE many_%s', i) INTO n, own;
+        seen[who] := seen[who] + n;
+        wrong := wrong + (own <> i)::int;
+      END LOOP;
+    END LOOP;
+  END LOOP;
+  patient := seen[1]; backend := seen[2]; nobody := seen[3];
+END $$;
+DO $$
+BEGIN
+  FOR i IN 1..150 LOOP
+    EXECUTE format('PREPARE many_%s AS SELECT count(*), %s::bigint FROM guard_test.kept WHERE n <= 250', i, i);
+  END LOOP;
+END $$;
+SELECT * FROM pg_temp.seen_of_many();
+RESET ROLE;
+SELECT bool_or(name = 'smart_fhir query') AS trees, max(total_bytes) FILTER (WHERE name = 'smart_fhir queries') > 50000 AS texts,
+  sum(total_bytes) FILTER (WHERE name ~ '^smart_fhir (plan|quer)') < 150 * 8192 AS bounded
+FROM pg_backend_memory_contexts;
+-- made anew when what they rest on changes
+ANALYZE guard_test.kept;
+ALTER TABLE guard_test.kept ADD again text;
+SET ROLE guard_app;
+SELECT * FROM pg_temp.seen_of_many();
+DEALLOCATE ALL;
+RESET ROLE;
+SELECT coalesce(sum(total_bytes) FILTER (WHERE name = 'smart_fhir query'), 0) < 100000 AS trees_gone,
+  sum(used_bytes) FILTER (WHERE name = 'smart_fhir queries') < 20000 AS texts_gone
+FROM pg_backend_memory_contexts;
+SET ROLE guard_app;
+-- a plan that is explained before it first runs
+PREPARE apart AS SELECT count(*) FROM guard_test.kept WHERE n <= 250;
+SELECT guard_test.who('system/*.rs');
+EXPLAIN (COSTS off) EXECUTE apart;
+EXECUTE apart;
+SELECT guard_test.who('patient/*.rs', 'p1');
+EXECUTE apart;
+SELECT smart.logout();
+EXECUTE apart;
+-- by turns on partitions, before and after one more
+SELECT guard_test.who('patient/*.rs', 'p1');
+PREPARE parts_in_turn AS SELECT count(*) FROM guard_test.parts WHERE id < 200 OR id >= 300;
+EXECUTE parts_in_turn;
+SELECT guard_test.who('system/*.rs');
+EXECUTE parts_in_turn;
+SELECT guard_test.who('patient/*.rs', 'p1');
+EXECUTE parts_in_turn;
+RESET ROLE;
+CREATE TABLE guard_test.parts_4 PARTITION OF guard_test.parts FOR VALUES FROM (300) TO (400);
+INSERT INTO guard_test.parts SELECT i, jsonb_build_object('resourceType', 'Observation', 'id', i::text, 'subject', jsonb_build_object('reference', 'Patient/p' || i % 4))
+FROM generate_series(300, 399) i;
+SET ROLE guard_app;
+SELECT guard_test.who('system/*.rs');
+EXECUTE parts_in_turn;
+SELECT guard_test.who('patient/*.rs', 'p1');
+EXECUTE parts_in_turn;
+SELECT guard_test.who('system/*.rs');
+EXECUTE parts_in_turn;
+RESET plan_cache_mode;
+DROP FUNCTION pg_temp.seen_of_many();
+
 RESET ROLE;
 SELECT smart.logout();
 SELECT smart.drop_issuer('https://guard.example.org');
