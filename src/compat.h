@@ -252,6 +252,14 @@ compat_tbm_end(CompatTBMIterator *at)
 #endif
 }
 
+/* 19: what is counted of a node is a type of its own */
+#include "executor/instrument.h"
+#if PG_VERSION_NUM >= 190000
+#define compat_instrument_rows() InstrAllocNode(INSTRUMENT_ROWS, false)
+#else
+#define compat_instrument_rows() InstrAlloc(1, INSTRUMENT_ROWS, false)
+#endif
+
 /* 16: one setting is found by its name */
 #include "utils/guc_tables.h"
 static inline const struct config_generic *

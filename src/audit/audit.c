@@ -8,6 +8,7 @@
 #include "audit/audit.h"
 #include "audit/events.h"
 #include "audit/log.h"
+#include "audit/protected.h"
 #include "audit/settings.h"
 
 void
@@ -16,5 +17,7 @@ audit_init(void)
 	audit_settings_init();
 	audit_log_init();
 	session_events_init();
+	protected_init();
 	utility_init();
+	statement_audit_init();
 }

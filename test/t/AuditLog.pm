@@ -30,6 +30,7 @@ max_prepared_transactions = 5
 log_statement = none
 compute_query_id = on
 autovacuum = off
+max_connections = 30
 $settings
 CONF
 	$node->start;
