@@ -17,6 +17,7 @@
 #include "session/log_mask.h"
 #include "session/file_settings.h"
 #include "session/key_file.h"
+#include "oauth/store.h"
 #include "policy/forms.h"
 #include "session/revocation.h"
 #include "session/session.h"
@@ -45,6 +46,7 @@ _PG_init(void)
 	log_mask_init();
 	key_file_init();
 	audit_init();
+	store_init();
 	MarkGUCPrefixReserved("smart_fhir");
 	file_settings_restore();
 }

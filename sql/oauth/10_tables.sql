@@ -1,7 +1,8 @@
 /*
  * The tables of the authorization server. C reaches them through src/oauth/store.c, which knows the
  * order of the columns: a change here is a change there. Rows are added and changed as PostgreSQL does it
- * with its catalogs: no triggers, no index over an expression or with a predicate.
+ * with its catalogs: no triggers but those below, which C has no need of, no index over an expression or with a
+ * predicate.
  *
  * Secrets are stored as SHA-256 of random 256-bit values, never in clear. Row security is on without a
  * policy: whoever is not the owner sees nothing, pg_read_all_data too, and a dump by another role fails.
@@ -245,6 +246,27 @@ BEGIN
   LOOP
     EXECUTE pg_catalog.format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t);
     EXECUTE pg_catalog.format('REVOKE ALL ON %s FROM PUBLIC', t);
+  END LOOP;
+END
+$$;
+
+-- Each backend keeps what it has read of these: a change makes all of them read again.
+CREATE FUNCTION smart_internal.oauth_changed() RETURNS trigger
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_changed';
+COMMENT ON FUNCTION smart_internal.oauth_changed() IS
+  'Trigger of the configuration, the signing keys, the clients and their events: makes every backend read them again.';
+DO $$
+DECLARE
+  t text;
+BEGIN
+  FOREACH t IN ARRAY '{oauth_configuration,oauth_signing_key,oauth_client,oauth_client_event}'::text[] LOOP
+    EXECUTE pg_catalog.format('CREATE TRIGGER oauth_changed AFTER INSERT OR UPDATE OR DELETE ON smart_internal.%I
+      FOR EACH ROW EXECUTE FUNCTION smart_internal.oauth_changed()', t);
+    EXECUTE pg_catalog.format('CREATE TRIGGER oauth_truncated AFTER TRUNCATE ON smart_internal.%I
+      FOR EACH STATEMENT EXECUTE FUNCTION smart_internal.oauth_changed()', t);
+    -- also for what logical replication applies
+    EXECUTE pg_catalog.format('ALTER TABLE smart_internal.%I ENABLE ALWAYS TRIGGER oauth_changed', t);
+    EXECUTE pg_catalog.format('ALTER TABLE smart_internal.%I ENABLE ALWAYS TRIGGER oauth_truncated', t);
   END LOOP;
 END
 $$;

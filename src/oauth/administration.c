@@ -183,7 +183,7 @@ smart_oauth_error_answer(PG_FUNCTION_ARGS)
 Datum
 smart_oauth_end_client(PG_FUNCTION_ARGS)
 {
-	OauthClient *client = client_find(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	const OauthClient *client = client_find(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	if (client == NULL)
 		PG_RETURN_BOOL(false);
@@ -206,7 +206,7 @@ smart_oauth_end_grant(PG_FUNCTION_ARGS)
 Datum
 smart_oauth_redirects_to(PG_FUNCTION_ARGS)
 {
-	OauthClient *client = client_find(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	const OauthClient *client = client_find(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	PG_RETURN_BOOL(client != NULL &&
 				   client_redirects_to(client, text_to_cstring(PG_GETARG_TEXT_PP(1))));

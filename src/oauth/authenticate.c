@@ -182,12 +182,12 @@ assertion_algorithms(const OauthClient *client)
 	return name == NULL ? JOSE_RS384 | JOSE_ES384 : jose_algorithm_by_name(name, strlen(name));
 }
 
-static OauthClient *
+static const OauthClient *
 by_assertion(const ClientCredentials *credentials, const char *endpoint, Outcome *outcome)
 {
 	const OauthConfiguration *c = configuration_get();
 	ClientCredentials named = *credentials;
-	OauthClient *client;
+	const OauthClient *client;
 	AssertionRules rules = {0};
 	JwsToken token;
 	Jsonb *claims;
@@ -220,6 +220,8 @@ by_assertion(const ClientCredentials *credentials, const char *endpoint, Outcome
 	status = assertion_verify(&token, claims, &rules, &jti, &until);
 	if (status != JOSE_OK)
 	{
+		if (client != NULL)
+			client_find_none(iss);
 		(void) refuse(&named,
 					  usable ? jose_status_detail(status) : "no enabled client with this method",
 					  outcome);
@@ -239,10 +241,10 @@ by_assertion(const ClientCredentials *credentials, const char *endpoint, Outcome
 	return client;
 }
 
-OauthClient *
+const OauthClient *
 authenticate(const ClientCredentials *credentials, const char *endpoint, Outcome *outcome)
 {
-	OauthClient *client;
+	const OauthClient *client;
 	bool fits;
 
 	if (credentials->method == CLIENT_AUTH_PRIVATE_KEY_JWT)
@@ -257,6 +259,8 @@ authenticate(const ClientCredentials *credentials, const char *endpoint, Outcome
 		   secret_fits(credentials->client_id, credentials->secret);
 	if (client == NULL || !client->enabled || client->auth_method != credentials->method || !fits)
 	{
+		if (client != NULL)
+			client_find_none(credentials->client_id);
 		(void) refuse(credentials,
 					  client == NULL	 ? "the client is not known"
 					  : !client->enabled ? "the client is disabled"

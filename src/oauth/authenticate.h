@@ -28,7 +28,7 @@ extern bool credentials_read(const Jsonb *request, const Jsonb *headers,
  * burnt; NULL, with the outcome invalid_client. endpoint: what an assertion's aud may name beside the
  * token endpoint.
  */
-extern OauthClient *authenticate(const ClientCredentials *credentials, const char *endpoint,
-								 Outcome *outcome);
+extern const OauthClient *authenticate(const ClientCredentials *credentials, const char *endpoint,
+									   Outcome *outcome);
 
 #endif /* SMART_FHIR_OAUTH_AUTHENTICATE_H */

@@ -36,7 +36,7 @@ static bool
 read_client(const Jsonb *request, AuthorizationRequest *out)
 {
 	RequestFault fault = request_check_shape(request);
-	OauthClient *client;
+	const OauthClient *client;
 	char *client_id;
 	char *redirect_uri;
 
@@ -258,7 +258,7 @@ authorization_read(const Jsonb *request, AuthorizationRequest *out)
 }
 
 bool
-authorization_read_device(OauthClient *client, char *scope, char *aud, char *resource,
+authorization_read_device(const OauthClient *client, char *scope, char *aud, char *resource,
 						  AuthorizationRequest *out)
 {
 	memset(out, 0, sizeof(*out));

@@ -14,10 +14,10 @@
 typedef struct AuthorizationRequest
 {
 	const OauthConfiguration *configuration;
-	OauthClient *client; /* NULL: the answer must not redirect, as with the next */
-	char *redirect_uri;	 /* NULL: of a device, which gets no redirect (RFC 8628) */
-	char *state;		 /* NULL: missing or doubled */
-	char *scope;		 /* cut to what the client may get here, in its spelling */
+	const OauthClient *client; /* NULL: the answer must not redirect, as with the next */
+	char *redirect_uri;		   /* NULL: of a device, which gets no redirect (RFC 8628) */
+	char *state;			   /* NULL: missing or doubled */
+	char *scope;			   /* cut to what the client may get here, in its spelling */
 	char *audience;
 	char *code_challenge;
 	char *nonce;   /* NULL: none */
@@ -41,8 +41,8 @@ extern bool authorization_read(const Jsonb *request, AuthorizationRequest *out);
  * The request of a device (RFC 8628 3.1): who asks is known already, for what and of which server is checked. aud may be
  * missing where there is one server.
  */
-extern bool authorization_read_device(OauthClient *client, char *scope, char *aud, char *resource,
-									  AuthorizationRequest *out);
+extern bool authorization_read_device(const OauthClient *client, char *scope, char *aud,
+									  char *resource, AuthorizationRequest *out);
 
 /* Is this value among those of prompt? */
 extern bool authorization_prompts(const AuthorizationRequest *request, const char *value);

@@ -326,7 +326,7 @@ smart_oauth_cds_authorization(PG_FUNCTION_ARGS)
 	char *client_id = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	char *scope = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	int lifetime = PG_ARGISNULL(3) ? 0 : PG_GETARG_INT32(3);
-	OauthClient *client = client_id == NULL ? NULL : client_find(client_id);
+	const OauthClient *client = client_id == NULL ? NULL : client_find(client_id);
 	AccessToken token = {0};
 	Person person = {0};
 	ScopeList list;

@@ -3,12 +3,15 @@
  *		Registered clients.
  *
  * The row holds the registration; the events beside it say what happened to the client. They
- * are only added to, so that disabling a client waits for nobody who has its row locked.
- * Authentication is not here.
+ * are only added to, so that disabling a client waits for nobody who has its row locked. What was
+ * read is kept until rows of clients change; ids that are not known are looked up each time, so that
+ * nobody can drive clients out by guessing. Authentication is not here.
  */
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "compat.h"
 #include "oauth/client.h"
@@ -17,6 +20,19 @@
 #include "oauth/scope.h"
 #include "oauth/store.h"
 #include "oauth/uri.h"
+
+#define KEPT_CLIENTS 64
+
+typedef struct KeptClient
+{
+	MemoryContext context; /* owns the client; NULL: the entry is free */
+	OauthClient *client;
+	uint64 last_use;
+} KeptClient;
+
+static KeptClient kept[KEPT_CLIENTS];
+static uint64 kept_epoch;
+static uint64 use_counter;
 
 static ClientAuthMethod
 auth_method(const char *name)
@@ -93,15 +109,13 @@ read_events(OauthClient *client)
 	store_scan_end(scan);
 }
 
-OauthClient *
-client_find(const char *client_id)
+/* In CurrentMemoryContext; NULL when there is none. */
+static OauthClient *
+read_client(const char *client_id)
 {
-	StoreRow *row;
+	StoreRow *row = store_find(STORE_CLIENT_BY_ID, CStringGetTextDatum(client_id));
 	OauthClient *client;
 
-	if (!client_id_is_valid(client_id))
-		return NULL;
-	row = store_find(STORE_CLIENT_BY_ID, CStringGetTextDatum(client_id));
 	if (row == NULL)
 		return NULL;
 	client = palloc0(sizeof(OauthClient));
@@ -110,16 +124,93 @@ client_find(const char *client_id)
 	client->dynamic = store_bool(row, CLIENT_DYNAMIC);
 	client->grant_id = store_text(row, CLIENT_GRANT_ID);
 	client->changed_at = store_time(row, CLIENT_CHANGED_AT);
+	client->expires_at =
+		row->nulls[CLIENT_EXPIRES_AT] ? DT_NOEND : store_time(row, CLIENT_EXPIRES_AT);
 	read_metadata(client);
 	client->jwks_uri = json_text(client->metadata, "jwks_uri");
 	client->jwks = client->jwks_uri != NULL ? store_jsonb(row, CLIENT_FETCHED_JWKS)
 											: json_member(client->metadata, "jwks");
 	read_events(client);
-	/* a dynamic one that nobody approved in its time goes when somebody cleans up */
-	if (!row->nulls[CLIENT_EXPIRES_AT] && !client->approved &&
-		store_time(row, CLIENT_EXPIRES_AT) <= GetCurrentTimestamp())
-		return NULL;
 	return client;
+}
+
+/* Somebody up the stack may still hold the client. */
+static void
+drop_kept(KeptClient *entry)
+{
+	if (entry->context != NULL)
+		MemoryContextSetParent(entry->context, TopTransactionContext);
+	memset(entry, 0, sizeof(*entry));
+}
+
+static OauthClient *
+find_kept(const char *client_id)
+{
+	for (int i = 0; i < KEPT_CLIENTS; i++)
+		if (kept[i].context != NULL && strcmp(kept[i].client->client_id, client_id) == 0)
+		{
+			kept[i].last_use = ++use_counter;
+			return kept[i].client;
+		}
+	return NULL;
+}
+
+/* Read it, and keep it if it is there. */
+static OauthClient *
+read_and_keep(const char *client_id)
+{
+	/* made in a context of the caller's: an error half way leaves nothing */
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "smart_fhir client", ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	OauthClient *client = read_client(client_id);
+	KeptClient *entry = &kept[0];
+
+	MemoryContextSwitchTo(old);
+	if (client == NULL)
+	{
+		MemoryContextDelete(context);
+		return NULL;
+	}
+	for (int i = 1; i < KEPT_CLIENTS; i++)
+		if (kept[i].last_use < entry->last_use)
+			entry = &kept[i];
+	drop_kept(entry);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	entry->context = context;
+	entry->client = client;
+	entry->last_use = ++use_counter;
+	return client;
+}
+
+const OauthClient *
+client_find(const char *client_id)
+{
+	uint64 epoch = store_epoch();
+	OauthClient *client;
+
+	if (!client_id_is_valid(client_id))
+		return NULL;
+	if (kept_epoch != epoch)
+	{
+		for (int i = 0; i < KEPT_CLIENTS; i++)
+			drop_kept(&kept[i]);
+		kept_epoch = epoch;
+	}
+	client = find_kept(client_id);
+	if (client == NULL)
+		client = read_and_keep(client_id);
+	/* a dynamic one that nobody approved in its time goes when somebody cleans up */
+	return client == NULL || (!client->approved && client->expires_at <= GetCurrentTimestamp())
+			   ? NULL
+			   : client;
+}
+
+void
+client_find_none(const char *client_id)
+{
+	if (client_id_is_valid(client_id))
+		(void) store_find(STORE_CLIENT_BY_ID, CStringGetTextDatum(client_id));
 }
 
 bool

@@ -34,6 +34,7 @@ typedef struct OauthClient
 	char *grant_id;		  /* of its client_credentials tokens */
 	TimestampTz ended_at; /* what was granted until then is over; 0: nothing */
 	TimestampTz changed_at;
+	TimestampTz expires_at; /* unless approved; DT_NOEND: never */
 	ClientAuthMethod auth_method;
 	char *scope_text;
 	ScopeList scope; /* the most that it may get */
@@ -52,8 +53,10 @@ typedef struct OauthClient
 	Jsonb *jwks;	/* of its registration, or fetched from jwks_uri; NULL: none */
 } OauthClient;
 
-/* The client as it is now, palloc'd; NULL when there is none of this name. */
-extern OauthClient *client_find(const char *client_id);
+/* The client as it is now, read-only, good until the end of the transaction; NULL: there is none. */
+extern const OauthClient *client_find(const char *client_id);
+/* The work that client_find() has with an id that is not known, for those that are. */
+extern void client_find_none(const char *client_id);
 /* Letters that an id may have, 1 to 128 of them. */
 extern bool client_id_is_valid(const char *client_id);
 /* Is this one of the registered redirect_uris, now? */

@@ -2,8 +2,7 @@
  * src/oauth/configuration.c
  *		What smart.configure_server() set.
  *
- * The one row is looked up at each use, since another session may have changed it; it is
- * parsed again only when it is another version of the row.
+ * Kept parsed until another session, or this one, changes the row.
  */
 #include "postgres.h"
 
@@ -17,8 +16,7 @@
 
 static MemoryContext configuration_context = NULL;
 static OauthConfiguration *configuration = NULL;
-static TransactionId configuration_xmin;
-static ItemPointerData configuration_tid;
+static uint64 configuration_epoch;
 
 /* In CurrentMemoryContext. */
 static OauthConfiguration *
@@ -64,20 +62,20 @@ parse(Jsonb *options)
 const OauthConfiguration *
 configuration_get(void)
 {
-	StoreRow *row = store_find(STORE_CONFIGURATION_ALL, 0);
+	uint64 epoch = store_epoch();
+	StoreRow *row;
 	MemoryContext context;
 	MemoryContext old;
 	OauthConfiguration *fresh;
 
+	if (configuration != NULL && configuration_epoch == epoch)
+		return configuration;
+	row = store_find(STORE_CONFIGURATION_ALL, 0);
 	if (row == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("the authorization server is not configured"),
 				errhint("Run smart.configure_server()."));
-	if (configuration != NULL && configuration_xmin == row->xmin &&
-		ItemPointerEquals(&configuration_tid, &row->tid))
-		return configuration;
-
 	context = AllocSetContextCreate(
 		CurrentMemoryContext, "smart_fhir configuration", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -89,8 +87,7 @@ configuration_get(void)
 	MemoryContextSetParent(context, CacheMemoryContext);
 	configuration_context = context;
 	configuration = fresh;
-	configuration_xmin = row->xmin;
-	configuration_tid = row->tid;
+	configuration_epoch = epoch;
 	return configuration;
 }
 

@@ -106,7 +106,7 @@ smart_oauth_withdraw_grant(PG_FUNCTION_ARGS)
 	char *sub = required(fcinfo, 0, "sub");
 	char *client_id = required(fcinfo, 1, "client_id");
 	char *patient = optional(fcinfo, 2);
-	OauthClient *client = client_find(client_id);
+	const OauthClient *client = client_find(client_id);
 	ListCell *cell;
 
 	foreach(cell, grants_of(sub))

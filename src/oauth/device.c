@@ -216,7 +216,7 @@ is_open(const StoreRow *row, const OauthClient *client)
 
 /* What the user code belongs to, and who asks; NULL: nothing, or nothing any more. */
 static StoreRow *
-find_open(const char *typed, OauthClient **client)
+find_open(const char *typed, const OauthClient **client)
 {
 	char code[USER_CODE_LENGTH + 1];
 	StoreRow *row;
@@ -232,7 +232,7 @@ find_open(const char *typed, OauthClient **client)
 
 /* The request again, with what client and server are now. */
 static bool
-read_again(const StoreRow *row, OauthClient *client, AuthorizationRequest *request)
+read_again(const StoreRow *row, const OauthClient *client, AuthorizationRequest *request)
 {
 	if (authorization_read_device(client,
 								  store_text(row, DEVICE_CODE_SCOPE),
@@ -248,7 +248,7 @@ static Jsonb *
 device_request(const char *user_code, const Jsonb *person)
 {
 	AuthorizationRequest request;
-	OauthClient *client;
+	const OauthClient *client;
 	Known known;
 	Question question;
 	StoreRow *row;
@@ -318,7 +318,7 @@ static Jsonb *
 approve_device(const char *user_code, const Jsonb *approval_json)
 {
 	AuthorizationRequest request;
-	OauthClient *client;
+	const OauthClient *client;
 	Approval approval;
 	Settled settled;
 	const char *denial = NULL;

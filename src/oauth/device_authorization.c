@@ -21,7 +21,7 @@ device_authorization(const Jsonb *request, const Jsonb *headers, Outcome *outcom
 {
 	ClientCredentials credentials;
 	AuthorizationRequest asked;
-	OauthClient *client;
+	const OauthClient *client;
 	char *scope;
 
 	if (!endpoint_check_form(request, headers, outcome))

@@ -28,11 +28,11 @@ PG_FUNCTION_INFO_V1(smart_oauth_userinfo);
  * Who asks, by client authentication or with an access token of its own; NULL, with the outcome. A
  * client_id alone proves nothing.
  */
-static OauthClient *
+static const OauthClient *
 introspecting_client(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 {
 	ClientCredentials credentials;
-	OauthClient *client;
+	const OauthClient *client;
 
 	if (request_bearer(headers) != NULL && request_parameter(request, "client_assertion") == NULL &&
 		request_parameter(request, "client_secret") == NULL)
@@ -112,7 +112,7 @@ active(const OwnToken *token)
 bool
 endpoint_introspect(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 {
-	OauthClient *client;
+	const OauthClient *client;
 	OwnToken token;
 	char *text;
 
@@ -168,7 +168,7 @@ bool
 endpoint_revoke(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 {
 	ClientCredentials credentials;
-	OauthClient *client;
+	const OauthClient *client;
 	char *text;
 
 	if (!endpoint_check_form(request, headers, outcome) ||

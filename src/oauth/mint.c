@@ -22,18 +22,22 @@ mint_numeric_date(TimestampTz time)
 	return time / USECS_PER_SEC + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 }
 
-/* The key parsed, kept under the bytes in which it is stored. */
+/* The key parsed, kept under its kid, which is its thumbprint. */
 static JoseKey *
 signer(const SigningKey *key, const char **error)
 {
-	bytea *stored = store_bytea(key->row, SIGNING_KEY_PRIVATE);
-	JoseKey *signer = jose_signer_find(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored));
+	JoseKey *signer = jose_signer_find(key->kid, strlen(key->kid));
 	Jsonb *jwk;
 
 	if (signer != NULL)
 		return signer;
 	jwk = signing_key_private(key);
-	signer = jose_signer_add(VARDATA_ANY(stored), VARSIZE_ANY_EXHDR(stored), jwk, error);
+	if (jwk == NULL)
+	{
+		*error = "The key has just been dropped.";
+		return NULL;
+	}
+	signer = jose_signer_add(key->kid, strlen(key->kid), jwk, error);
 	secret_wipe(jwk, VARSIZE(jwk));
 	pfree(jwk);
 	return signer;

@@ -17,7 +17,10 @@ typedef struct OwnToken
 	TimestampTz expires_at;
 } OwnToken;
 
-/* False when it is no access token of this issuer, has expired or is revoked. */
+/*
+ * False when it is no access token of this issuer, has expired or is revoked. What the token points to is
+ * good until the end of the transaction.
+ */
 extern bool own_token_read(const char *jwt, OwnToken *token);
 /*
  * The bearer of these headers. False, with the outcome: 401 invalid_token with its challenge (RFC 6750 3.1).

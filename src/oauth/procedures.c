@@ -233,7 +233,7 @@ is_overtaken(const StoreRow *row)
 {
 	char *client_id = store_text(row, RECEIPT_CLIENT_ID);
 	char *grant_id = store_text(row, RECEIPT_GRANT_ID);
-	OauthClient *client;
+	const OauthClient *client;
 	OauthGrant *grant;
 
 	if (client_id == NULL)

@@ -13,6 +13,7 @@
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
@@ -28,6 +29,10 @@ PG_FUNCTION_INFO_V1(smart_oauth_make_signing_key);
 PG_FUNCTION_INFO_V1(smart_oauth_seal_signing_keys);
 PG_FUNCTION_INFO_V1(smart_oauth_server_jwks);
 
+static MemoryContext keys_context = NULL;
+static List *keys = NIL; /* of SigningKey, the latest signs_from first */
+static uint64 keys_epoch;
+
 static SigningKey *
 read_key(StoreRow *row)
 {
@@ -35,11 +40,11 @@ read_key(StoreRow *row)
 
 	key->kid = store_text(row, SIGNING_KEY_KID);
 	key->algorithm = store_text(row, SIGNING_KEY_ALGORITHM);
-	key->public_jwk = store_jsonb(row, SIGNING_KEY_PUBLIC);
+	/* a copy: the row, with the private key, is not kept */
+	key->public_jwk = (Jsonb *) DatumGetJsonbPCopy(row->values[SIGNING_KEY_PUBLIC]);
 	key->signs_from = store_time(row, SIGNING_KEY_SIGNS_FROM);
 	key->retired_at =
 		row->nulls[SIGNING_KEY_RETIRED_AT] ? DT_NOEND : store_time(row, SIGNING_KEY_RETIRED_AT);
-	key->row = row;
 	return key;
 }
 
@@ -55,15 +60,34 @@ compare_keys(const ListCell *a, const ListCell *b)
 	return strcmp(one->kid, other->kid);
 }
 
+/* Their public halves, kept until a row changes; good until the end of the transaction. */
 static List *
 all_keys(void)
 {
-	List *keys = NIL;
+	uint64 epoch = store_epoch();
+	MemoryContext context;
+	MemoryContext old;
+	List *rows;
+	List *fresh = NIL;
 	ListCell *cell;
 
-	foreach(cell, store_find_all(STORE_SIGNING_KEY_ALL, 0))
-		keys = lappend(keys, read_key(lfirst(cell)));
-	list_sort(keys, compare_keys);
+	if (keys_context != NULL && keys_epoch == epoch)
+		return keys;
+	rows = store_find_all(STORE_SIGNING_KEY_ALL, 0);
+	context = AllocSetContextCreate(
+		CurrentMemoryContext, "smart_fhir signing keys", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	foreach(cell, rows)
+		fresh = lappend(fresh, read_key(lfirst(cell)));
+	list_sort(fresh, compare_keys);
+	MemoryContextSwitchTo(old);
+	/* somebody up the stack may still hold what was there */
+	if (keys_context != NULL)
+		MemoryContextSetParent(keys_context, TopTransactionContext);
+	MemoryContextSetParent(context, CacheMemoryContext);
+	keys_context = context;
+	keys = fresh;
+	keys_epoch = epoch;
 	return keys;
 }
 
@@ -74,16 +98,15 @@ signs(const SigningKey *key, TimestampTz now)
 }
 
 /* algorithm NULL: any */
-static SigningKey *
+static const SigningKey *
 latest(const char *algorithm)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	List *keys = all_keys();
 	ListCell *cell;
 
-	foreach(cell, keys)
+	foreach(cell, all_keys())
 	{
-		SigningKey *key = lfirst(cell);
+		const SigningKey *key = lfirst(cell);
 
 		if (signs(key, now) && (algorithm == NULL || strcmp(key->algorithm, algorithm) == 0))
 			return key;
@@ -91,13 +114,13 @@ latest(const char *algorithm)
 	return NULL;
 }
 
-SigningKey *
+const SigningKey *
 signing_key_latest(void)
 {
 	return latest(NULL);
 }
 
-SigningKey *
+const SigningKey *
 signing_key_latest_of(const char *algorithm)
 {
 	return latest(algorithm);
@@ -107,11 +130,10 @@ List *
 signing_key_algorithms(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	List *keys = all_keys();
 	List *names = NIL;
 	ListCell *cell;
 
-	foreach(cell, keys)
+	foreach(cell, all_keys())
 	{
 		SigningKey *key = lfirst(cell);
 		ListCell *name;
@@ -128,12 +150,17 @@ signing_key_algorithms(void)
 Jsonb *
 signing_key_private(const SigningKey *key)
 {
-	bytea *stored = store_bytea(key->row, SIGNING_KEY_PRIVATE);
+	StoreRow *row = store_find(STORE_SIGNING_KEY_BY_KID, CStringGetTextDatum(key->kid));
+	bytea *stored;
 	char *text;
 	size_t len;
 	Jsonb *jwk;
 
-	if (store_bool(key->row, SIGNING_KEY_SEALED))
+	/* dropped between the look and this one */
+	if (row == NULL)
+		return NULL;
+	stored = store_bytea(row, SIGNING_KEY_PRIVATE);
+	if (store_bool(row, SIGNING_KEY_SEALED))
 	{
 		unsigned char file_key[SEAL_KEY_BYTES];
 
@@ -199,10 +226,13 @@ remove_old_keys(void)
 	foreach(cell, all_keys())
 	{
 		SigningKey *key = lfirst(cell);
+		StoreRow *row = is_over(key)
+							? store_find(STORE_SIGNING_KEY_BY_KID, CStringGetTextDatum(key->kid))
+							: NULL;
 
-		if (is_over(key) && store_try_lock(key->row))
+		if (row != NULL && store_try_lock(row))
 		{
-			store_delete(key->row);
+			store_delete(row);
 			removed = true;
 		}
 	}

@@ -17,15 +17,14 @@ typedef struct SigningKey
 	Jsonb *public_jwk; /* with kid, use and alg */
 	TimestampTz signs_from;
 	TimestampTz retired_at; /* DT_NOEND: not retired */
-	StoreRow *row;
 } SigningKey;
 
-/* The latest that signs now, whatever its algorithm; NULL when there is none. */
-extern SigningKey *signing_key_latest(void);
+/* The latest that signs now, whatever its algorithm; NULL when there is none. Good until the end of the transaction. */
+extern const SigningKey *signing_key_latest(void);
 /* The latest of this algorithm. */
-extern SigningKey *signing_key_latest_of(const char *algorithm);
+extern const SigningKey *signing_key_latest_of(const char *algorithm);
 /*
- * Its private JWK, opened; raises 55000 when it is sealed and smart_fhir.key_file is not what it was.
+ * Its private JWK, opened; NULL when the key has just been dropped; raises 55000 when it is sealed and smart_fhir.key_file is not what it was.
  */
 extern Jsonb *signing_key_private(const SigningKey *key);
 /* {"keys": [...]}: all that are published, as they verify tokens. */

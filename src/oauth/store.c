@@ -17,7 +17,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
-#include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "common/pg_prng.h"
 #include "executor/tuptable.h"
@@ -25,130 +24,27 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
-#include "utils/lsyscache.h"
+#include "utils/inval.h"
 #include "utils/snapmgr.h"
 
 #include "compat.h"
-#include "oauth/store.h"
+#include "oauth/store_catalog.h"
 
-/* Expired rows that one call deletes, of the calls that do. */
-#define CLEAN_EVERY 8
-#define CLEAN_ROWS 32
+/*
+ * One call in so many deletes up to so many expired rows: more than come in that time, and so few that
+ * no request takes notably longer than others.
+ */
+#define CLEAN_EVERY 4
+#define CLEAN_ROWS 12
+/* A backend looks for expired rows from the beginning for this part of its time at most. */
+#define SWEEP_SHARE 200
 
-typedef struct TableInfo
+/* Up to which time the expired rows of a table are gone, as this backend found. */
+static struct
 {
-	const char *name;
-	int n_columns;
-	const char *expiry_index; /* NULL: rows do not expire */
-	int expiry_column;
-} TableInfo;
-
-static const TableInfo tables[STORE_N_TABLES] = {
-	[STORE_CONFIGURATION] = {"oauth_configuration", CONFIGURATION_OPTIONS, NULL, 0},
-	[STORE_SIGNING_KEY] = {"oauth_signing_key", SIGNING_KEY_RETIRED_AT, NULL, 0},
-	[STORE_CLIENT] = {"oauth_client", CLIENT_EXPIRES_AT, "oauth_client_expires", CLIENT_EXPIRES_AT},
-	[STORE_CLIENT_EVENT] = {"oauth_client_event", CLIENT_EVENT_GRANT_ID, NULL, 0},
-	[STORE_CLIENT_SECRET] = {"oauth_client_secret",
-							 CLIENT_SECRET_EXPIRES_AT,
-							 "oauth_client_secret_expires",
-							 CLIENT_SECRET_EXPIRES_AT},
-	[STORE_LAUNCH] = {"oauth_launch", LAUNCH_EXPIRES_AT, "oauth_launch_expires", LAUNCH_EXPIRES_AT},
-	[STORE_GRANT] = {"oauth_grant", GRANT_EXPIRES_AT, "oauth_grant_expires", GRANT_EXPIRES_AT},
-	[STORE_GRANT_END] = {"oauth_grant_end",
-						 GRANT_END_EXPIRES_AT,
-						 "oauth_grant_end_expires",
-						 GRANT_END_EXPIRES_AT},
-	[STORE_ENDING] = {"oauth_ending", ENDING_EXPIRES_AT, "oauth_ending_expires", ENDING_EXPIRES_AT},
-	[STORE_CODE] = {"oauth_code", CODE_KEPT_UNTIL, "oauth_code_kept", CODE_KEPT_UNTIL},
-	[STORE_REFRESH_TOKEN] = {"oauth_refresh_token",
-							 REFRESH_TOKEN_USED_AT,
-							 "oauth_refresh_token_expires",
-							 REFRESH_TOKEN_EXPIRES_AT},
-	[STORE_JTI] = {"oauth_jti", JTI_EXPIRES_AT, "oauth_jti_expires", JTI_EXPIRES_AT},
-	[STORE_RECEIPT] = {"oauth_receipt",
-					   RECEIPT_EXPIRES_AT,
-					   "oauth_receipt_expires",
-					   RECEIPT_EXPIRES_AT},
-	[STORE_FAILURE] = {"oauth_failure", FAILURE_FAILURES, NULL, 0},
-	[STORE_REGISTRATION_TOKEN] = {"oauth_registration_token",
-								  REGISTRATION_TOKEN_EXPIRES_AT,
-								  "oauth_registration_token_expires",
-								  REGISTRATION_TOKEN_EXPIRES_AT},
-	[STORE_CDS_CLIENT] = {"oauth_cds_client", CDS_CLIENT_TENANTS, NULL, 0},
-	[STORE_DEVICE_CODE] = {"oauth_device_code",
-						   DEVICE_CODE_KEPT_UNTIL,
-						   "oauth_device_code_kept",
-						   DEVICE_CODE_KEPT_UNTIL},
-	[STORE_GUESS] = {"oauth_guess", GUESS_UNUSED, NULL, 0},
-};
-
-typedef struct IndexInfoEntry
-{
-	StoreTable table;
-	const char *name;
-	int column; /* 0: all rows, no key */
-	RegProcedure equal;
-} IndexInfoEntry;
-
-static const IndexInfoEntry indexes[STORE_N_INDEXES] = {
-	[STORE_CONFIGURATION_ALL] = {STORE_CONFIGURATION, "oauth_configuration_pkey", 0, 0},
-	[STORE_SIGNING_KEY_ALL] = {STORE_SIGNING_KEY, "oauth_signing_key_pkey", 0, 0},
-	[STORE_SIGNING_KEY_BY_KID] = {STORE_SIGNING_KEY,
-								  "oauth_signing_key_pkey",
-								  SIGNING_KEY_KID,
-								  F_TEXTEQ},
-	[STORE_CLIENT_BY_ID] = {STORE_CLIENT, "oauth_client_pkey", CLIENT_CLIENT_ID, F_TEXTEQ},
-	[STORE_CLIENT_EVENT_BY_CLIENT] = {STORE_CLIENT_EVENT,
-									  "oauth_client_event_client",
-									  CLIENT_EVENT_CLIENT_ID,
-									  F_TEXTEQ},
-	[STORE_CLIENT_SECRET_BY_CLIENT] = {STORE_CLIENT_SECRET,
-									   "oauth_client_secret_client",
-									   CLIENT_SECRET_CLIENT_ID,
-									   F_TEXTEQ},
-	[STORE_LAUNCH_BY_HASH] = {STORE_LAUNCH, "oauth_launch_pkey", LAUNCH_HASH, F_BYTEAEQ},
-	[STORE_LAUNCH_ALL] = {STORE_LAUNCH, "oauth_launch_pkey", 0, 0},
-	[STORE_GRANT_BY_ID] = {STORE_GRANT, "oauth_grant_pkey", GRANT_GRANT_ID, F_TEXTEQ},
-	[STORE_GRANT_BY_SUB] = {STORE_GRANT, "oauth_grant_sub", GRANT_SUB, F_TEXTEQ},
-	[STORE_GRANT_BY_CLIENT] = {STORE_GRANT, "oauth_grant_client", GRANT_CLIENT_ID, F_TEXTEQ},
-	[STORE_GRANT_ALL] = {STORE_GRANT, "oauth_grant_pkey", 0, 0},
-	[STORE_GRANT_END_BY_GRANT] = {STORE_GRANT_END,
-								  "oauth_grant_end_grant",
-								  GRANT_END_GRANT_ID,
-								  F_TEXTEQ},
-	[STORE_ENDING_BY_SUB] = {STORE_ENDING, "oauth_ending_sub", ENDING_SUB, F_TEXTEQ},
-	[STORE_CODE_BY_HASH] = {STORE_CODE, "oauth_code_pkey", CODE_HASH, F_BYTEAEQ},
-	[STORE_CODE_BY_GRANT] = {STORE_CODE, "oauth_code_grant", CODE_GRANT_ID, F_TEXTEQ},
-	[STORE_CODE_ALL] = {STORE_CODE, "oauth_code_pkey", 0, 0},
-	[STORE_REFRESH_TOKEN_BY_HASH] = {STORE_REFRESH_TOKEN,
-									 "oauth_refresh_token_pkey",
-									 REFRESH_TOKEN_HASH,
-									 F_BYTEAEQ},
-	[STORE_REFRESH_TOKEN_BY_GRANT] = {STORE_REFRESH_TOKEN,
-									  "oauth_refresh_token_grant",
-									  REFRESH_TOKEN_GRANT_ID,
-									  F_TEXTEQ},
-	[STORE_JTI_BY_HASH] = {STORE_JTI, "oauth_jti_pkey", JTI_HASH, F_BYTEAEQ},
-	[STORE_RECEIPT_BY_HASH] = {STORE_RECEIPT, "oauth_receipt_pkey", RECEIPT_HASH, F_BYTEAEQ},
-	[STORE_RECEIPT_ALL] = {STORE_RECEIPT, "oauth_receipt_pkey", 0, 0},
-	[STORE_FAILURE_BY_SLOT] = {STORE_FAILURE, "oauth_failure_pkey", FAILURE_SLOT, F_INT4EQ},
-	[STORE_REGISTRATION_TOKEN_BY_HASH] = {STORE_REGISTRATION_TOKEN,
-										  "oauth_registration_token_pkey",
-										  REGISTRATION_TOKEN_HASH,
-										  F_BYTEAEQ},
-	[STORE_CDS_CLIENT_BY_ISS] = {STORE_CDS_CLIENT,
-								 "oauth_cds_client_pkey",
-								 CDS_CLIENT_ISS,
-								 F_TEXTEQ},
-	[STORE_DEVICE_CODE_BY_HASH] = {STORE_DEVICE_CODE,
-								   "oauth_device_code_pkey",
-								   DEVICE_CODE_HASH,
-								   F_BYTEAEQ},
-	[STORE_DEVICE_CODE_BY_USER_CODE] = {STORE_DEVICE_CODE,
-										"oauth_device_code_user_code",
-										DEVICE_CODE_USER_CODE,
-										F_BYTEAEQ},
-};
+	TimestampTz until;
+	TimestampTz again; /* when to look from the beginning */
+} swept[STORE_N_TABLES];
 
 struct StoreScan
 {
@@ -157,31 +53,22 @@ struct StoreScan
 	SysScanDesc scan;
 };
 
-/* smart_internal belongs to the extensions' owner: nobody else can make a table of this name. */
-static Oid
-find_relation(const char *name)
+/*
+ * Between the name and the lock the extension may have been dropped, and made again: whoever waited
+ * for the lock has heard of it by then.
+ */
+static Relation
+open_table(StoreTable table, LOCKMODE lockmode)
 {
-	Oid schema = get_namespace_oid("smart_internal", true);
-	Oid relation = OidIsValid(schema) ? get_relname_relid(name, schema) : InvalidOid;
+	Relation rel = try_table_open(store_table_oid(table), lockmode);
 
-	if (!OidIsValid(relation))
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("extension \"smart_fhir_oauth\" is not installed in this database"),
-				errhint("Run CREATE EXTENSION smart_fhir_oauth."));
-	return relation;
-}
-
-Oid
-store_table_oid(StoreTable table)
-{
-	return find_relation(tables[table].name);
+	return rel != NULL ? rel : table_open(store_table_oid(table), lockmode);
 }
 
 static Relation
 open_for_reading(StoreTable table)
 {
-	return table_open(store_table_oid(table), AccessShareLock);
+	return open_table(table, AccessShareLock);
 }
 
 /* The lock stays until the transaction ends. */
@@ -190,7 +77,16 @@ open_for_writing(StoreTable table)
 {
 	PreventCommandIfReadOnly("writing to the authorization server's tables");
 	PreventCommandIfParallelMode("writing to the authorization server's tables");
-	return table_open(store_table_oid(table), RowExclusiveLock);
+	return open_table(table, RowExclusiveLock);
+}
+
+static void
+close_written(StoreTable table, Relation rel)
+{
+	if (store_tables[table].watched)
+		CacheInvalidateRelcache(rel);
+	table_close(rel, NoLock);
+	CommandCounterIncrement();
 }
 
 StoreRow *
@@ -221,14 +117,13 @@ store_set_text(StoreRow *row, int column, const char *text)
 static void
 read_tuple(StoreRow *row, HeapTuple tuple, TupleDesc desc)
 {
-	if (desc->natts != tables[row->table].n_columns)
+	if (desc->natts != store_tables[row->table].n_columns)
 		ereport(ERROR,
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("table \"%s\" is of another version of smart_fhir_oauth",
-					   tables[row->table].name),
+					   store_tables[row->table].name),
 				errhint("Run ALTER EXTENSION smart_fhir_oauth UPDATE."));
 	row->tid = tuple->t_self;
-	row->xmin = HeapTupleHeaderGetRawXmin(tuple->t_data);
 	row->tuple = heap_copytuple(tuple);
 	heap_deform_tuple(row->tuple, desc, row->values + 1, row->nulls + 1);
 	/* out of the TOAST table now, while a snapshot holds what it refers to */
@@ -256,7 +151,7 @@ store_free(StoreRow *row)
 StoreScan *
 store_scan_begin(StoreIndex index, Datum key)
 {
-	const IndexInfoEntry *info = &indexes[index];
+	const StoreIndexInfo *info = &store_indexes[index];
 	StoreScan *scan = palloc(sizeof(StoreScan));
 	ScanKeyData scan_key;
 
@@ -272,7 +167,7 @@ store_scan_begin(StoreIndex index, Datum key)
 							   info->equal,
 							   key);
 	scan->scan = systable_beginscan(
-		scan->rel, find_relation(info->name), true, NULL, info->column != 0 ? 1 : 0, &scan_key);
+		scan->rel, store_index_oid(index), true, NULL, info->column != 0 ? 1 : 0, &scan_key);
 	return scan;
 }
 
@@ -328,8 +223,7 @@ store_insert(StoreRow *row)
 
 	CatalogTupleInsert(rel, tuple);
 	row->tid = tuple->t_self;
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
+	close_written(row->table, rel);
 }
 
 static bool
@@ -386,8 +280,7 @@ store_update(StoreRow *row)
 	tuple->t_self = row->tid;
 	CatalogTupleUpdate(rel, &row->tid, tuple);
 	row->tid = tuple->t_self;
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
+	close_written(row->table, rel);
 }
 
 void
@@ -396,31 +289,72 @@ store_delete(StoreRow *row)
 	Relation rel = open_for_writing(row->table);
 
 	CatalogTupleDelete(rel, &row->tid);
-	table_close(rel, NoLock);
-	CommandCounterIncrement();
+	close_written(row->table, rel);
+}
+
+/*
+ * Expired rows in the order of their time: from the beginning, or from where this backend has found none
+ * any more. What was deleted since the last VACUUM has to be passed each time that it is from the beginning;
+ * the longer that takes, the more seldom it is done.
+ */
+static SysScanDesc
+begin_expired(Relation rel, StoreTable table, Snapshot snapshot, TimestampTz now)
+{
+	AttrNumber column = (AttrNumber) store_tables[table].expiry_column;
+	ScanKeyData keys[2];
+
+	/* a clock that was put back too */
+	if (now >= swept[table].again || now < swept[table].until)
+		swept[table].until = DT_NOBEGIN;
+	ScanKeyEntryInitialize(&keys[0],
+						   0,
+						   column,
+						   BTLessStrategyNumber,
+						   InvalidOid,
+						   InvalidOid,
+						   F_TIMESTAMPTZ_LT,
+						   TimestampTzGetDatum(now));
+	ScanKeyEntryInitialize(&keys[1],
+						   0,
+						   column,
+						   BTGreaterEqualStrategyNumber,
+						   InvalidOid,
+						   InvalidOid,
+						   F_TIMESTAMPTZ_GE,
+						   TimestampTzGetDatum(swept[table].until));
+	return systable_beginscan(rel,
+							  store_expiry_index_oid(table),
+							  true,
+							  snapshot,
+							  swept[table].until == DT_NOBEGIN ? 1 : 2,
+							  keys);
+}
+
+/* until: the time of the last row that was found, now if that were all. */
+static void
+end_expired(SysScanDesc scan, StoreTable table, TimestampTz began, TimestampTz until)
+{
+	systable_endscan(scan);
+	if (swept[table].until == DT_NOBEGIN)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+
+		swept[table].again = now + Max(now - began, 0) * SWEEP_SHARE;
+	}
+	swept[table].until = until;
 }
 
 List *
 store_expired(StoreTable table, int max)
 {
-	const TableInfo *info = &tables[table];
+	TimestampTz now = GetCurrentTimestamp();
 	Relation rel = open_for_reading(table);
-	ScanKeyData key;
-	SysScanDesc scan;
+	SysScanDesc scan = begin_expired(rel, table, NULL, now);
 	HeapTuple tuple;
 	List *found = NIL;
 	List *locked = NIL;
 	ListCell *cell;
 
-	ScanKeyEntryInitialize(&key,
-						   0,
-						   info->expiry_column,
-						   BTLessStrategyNumber,
-						   InvalidOid,
-						   InvalidOid,
-						   F_TIMESTAMPTZ_LT,
-						   TimestampTzGetDatum(GetCurrentTimestamp()));
-	scan = systable_beginscan(rel, find_relation(info->expiry_index), true, NULL, 1, &key);
 	while (list_length(found) < max && (tuple = systable_getnext(scan)) != NULL)
 	{
 		StoreRow *row = store_row(table);
@@ -428,7 +362,12 @@ store_expired(StoreTable table, int max)
 		read_tuple(row, tuple, RelationGetDescr(rel));
 		found = lappend(found, row);
 	}
-	systable_endscan(scan);
+	end_expired(scan,
+				table,
+				now,
+				list_length(found) < max
+					? now
+					: store_time(llast(found), store_tables[table].expiry_column));
 	table_close(rel, AccessShareLock);
 	foreach(cell, found)
 		if (store_try_lock(lfirst(cell)))
@@ -437,20 +376,44 @@ store_expired(StoreTable table, int max)
 }
 
 void
-store_clean(StoreTable table, int max)
+store_clean(StoreTable table)
 {
-	List *rows = store_expired(table, max);
-	ListCell *cell;
+	TimestampTz now = GetCurrentTimestamp();
+	Relation rel = open_for_writing(table);
+	/* held until the rows are gone: nothing else takes their places */
+	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
+	SysScanDesc scan = begin_expired(rel, table, snapshot, now);
+	ItemPointerData found[CLEAN_ROWS];
+	TimestampTz until = now;
+	int n = 0;
+	HeapTuple tuple;
 
-	foreach(cell, rows)
-		store_delete(lfirst(cell));
+	while (n < CLEAN_ROWS && (tuple = systable_getnext(scan)) != NULL)
+	{
+		bool isnull;
+
+		found[n++] = tuple->t_self;
+		until = DatumGetTimestampTz(
+			heap_getattr(tuple, store_tables[table].expiry_column, RelationGetDescr(rel), &isnull));
+	}
+	end_expired(scan, table, now, n < CLEAN_ROWS ? now : until);
+	for (int i = 0; i < n; i++)
+	{
+		TM_FailureData failure;
+
+		/* not that of somebody who is at it */
+		(void) compat_table_tuple_delete(
+			rel, &found[i], GetCurrentCommandId(true), snapshot, false, &failure);
+	}
+	UnregisterSnapshot(snapshot);
+	close_written(table, rel);
 }
 
 void
 store_clean_sometimes(StoreTable table)
 {
 	if (pg_prng_uint64_range(&pg_global_prng_state, 1, CLEAN_EVERY) == 1)
-		store_clean(table, CLEAN_ROWS);
+		store_clean(table);
 }
 
 char *

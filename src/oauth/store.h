@@ -208,8 +208,7 @@ typedef struct StoreRow
 {
 	StoreTable table;
 	ItemPointerData tid;
-	TransactionId xmin; /* with tid: this version of the row and no other */
-	HeapTuple tuple;	/* what the values point into; NULL for a row that is being made */
+	HeapTuple tuple; /* what the values point into; NULL for a row that is being made */
 	Datum values[STORE_MAX_COLUMNS + 1];
 	bool nulls[STORE_MAX_COLUMNS + 1];
 	bool unpacked[STORE_MAX_COLUMNS +
@@ -251,8 +250,8 @@ extern void store_delete(StoreRow *row); /* locked before */
  * such a time only.
  */
 extern List *store_expired(StoreTable table, int max);
-/* Delete them. */
-extern void store_clean(StoreTable table, int max);
+/* Delete some of them. */
+extern void store_clean(StoreTable table);
 /* The same, now and then: one call in some does more than one call's share. */
 extern void store_clean_sometimes(StoreTable table);
 
@@ -262,6 +261,14 @@ extern bytea *store_bytea(const StoreRow *row, int column);
 extern Jsonb *store_jsonb(const StoreRow *row, int column);
 extern TimestampTz store_time(const StoreRow *row, int column);
 extern bool store_bool(const StoreRow *row, int column);
+
+/*
+ * Moves whenever rows of the configuration, the signing keys, the clients or their events may have
+ * changed, by whomever: what was read of them under one value holds while it stays. What another
+ * session has committed counts, as for a read.
+ */
+extern uint64 store_epoch(void);
+extern void store_init(void);
 
 /* 55000 when CREATE EXTENSION smart_fhir_oauth was not run in this database. */
 extern Oid store_table_oid(StoreTable table);

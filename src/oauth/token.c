@@ -473,7 +473,7 @@ client_credentials(const Jsonb *request, const OauthClient *client, Outcome *out
  * A public client is known from its refresh token alone: that is how fhirclient asks. NULL, with the
  * outcome, when it is not known or needs authentication.
  */
-static OauthClient *
+static const OauthClient *
 client_of_refresh_token(const StoreRow *row, const ClientCredentials *credentials, Outcome *outcome)
 {
 	ClientCredentials named = *credentials;
@@ -492,7 +492,7 @@ bool
 endpoint_token(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 {
 	ClientCredentials credentials;
-	OauthClient *client;
+	const OauthClient *client;
 	StoreRow *row = NULL;
 	char *grant_type;
 	bool is_refresh;

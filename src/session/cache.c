@@ -59,6 +59,12 @@ session_cache_init(void)
 		NULL);
 }
 
+int
+session_cache_size(void)
+{
+	return guc_token_cache_size;
+}
+
 void
 session_digest(const char *token, size_t len, unsigned char *digest)
 {

@@ -101,6 +101,8 @@ extern void session_digest(const char *token, size_t len, unsigned char *digest)
 extern Session *session_cache_find(const unsigned char *digest, uint64 *unrevoked_at);
 extern void session_cache_store(const unsigned char *digest, const SessionSource *source,
 								const Session *session, uint64 unrevoked_at);
+/* smart_fhir.token_cache_size; 0: no verified token may be remembered. */
+extern int session_cache_size(void);
 extern void session_cache_init(void);
 
 /* ---- src/session/ids.c ---- */
