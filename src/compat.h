@@ -255,8 +255,10 @@ compat_tbm_end(CompatTBMIterator *at)
 /* 19: what is counted of a node is a type of its own */
 #include "executor/instrument.h"
 #if PG_VERSION_NUM >= 190000
+typedef NodeInstrumentation CompatInstrumentation;
 #define compat_instrument_rows() InstrAllocNode(INSTRUMENT_ROWS, false)
 #else
+typedef Instrumentation CompatInstrumentation;
 #define compat_instrument_rows() InstrAlloc(1, INSTRUMENT_ROWS, false)
 #endif
 

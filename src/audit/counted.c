@@ -16,6 +16,7 @@
 
 #include "compat.h"
 #include "audit/counted.h"
+#include "audit/watched.h"
 
 /* One protected table of the query. */
 typedef struct CountedTable
@@ -37,6 +38,7 @@ struct CountedTables
 	bool counts_reads;
 	List *scans;   /* PlanState */
 	List *writers; /* ModifyTableState */
+	List *gathers; /* GatherState and GatherMergeState */
 };
 
 static int
@@ -179,7 +181,26 @@ typedef struct AttachContext
 {
 	CountedTables *counted;
 	bool reads;
+	AuditUnit *unit; /* to be told of patients; NULL: not */
 } AttachContext;
+
+static void
+attach_writer(ModifyTableState *writer, const AttachContext *context)
+{
+	CountedTables *counted = context->counted;
+
+	if (counted->by_rte[((ModifyTable *) writer->ps.plan)->nominalRelation] < 0)
+		return;
+	counted->writers = lappend(counted->writers, writer);
+	if (must_count(writer))
+	{
+		count_rows_of(&writer->ps);
+		count_rows_of(outerPlanState(writer));
+	}
+	if (context->unit != NULL && writer->operation == CMD_INSERT)
+		watched_insert(
+			outerPlanState(writer), writer->rootResultRelInfo->ri_RelationDesc, context->unit);
+}
 
 static bool
 attach(PlanState *node, void *context)
@@ -191,33 +212,30 @@ attach(PlanState *node, void *context)
 	if (node == NULL)
 		return false;
 	if (IsA(node, ModifyTableState))
+		attach_writer((ModifyTableState *) node, attaching);
+	else if (IsA(node, GatherState) || IsA(node, GatherMergeState))
+		counted->gathers = lappend(counted->gathers, node);
+	else if ((rti = scanned(node)) != 0 && counted->by_rte[rti] >= 0)
 	{
-		ModifyTableState *writer = (ModifyTableState *) node;
-		int target = ((ModifyTable *) node->plan)->nominalRelation;
-
-		if (counted->by_rte[target] >= 0)
+		if (attaching->reads && !bms_is_member(rti, counted->target))
 		{
-			counted->writers = lappend(counted->writers, writer);
-			if (must_count(writer))
-			{
-				count_rows_of(node);
-				count_rows_of(outerPlanState(node));
-			}
+			count_rows_of(node);
+			counted->scans = lappend(counted->scans, node);
 		}
-	}
-	else if (attaching->reads && (rti = scanned(node)) != 0 && counted->by_rte[rti] >= 0 &&
-			 !bms_is_member(rti, counted->target))
-	{
-		count_rows_of(node);
-		counted->scans = lappend(counted->scans, node);
+		if (attaching->unit != NULL)
+			watched_scan((ScanState *) node, attaching->unit);
 	}
 	return planstate_tree_walker(node, attach, context);
 }
 
 void
-counted_attach(CountedTables *counted, QueryDesc *query, bool reads)
+counted_attach(CountedTables *counted, QueryDesc *query, bool reads, AuditUnit *unit, bool patients)
 {
-	AttachContext context = {counted, reads};
+	AttachContext context = {counted, reads, NULL};
+
+	/* of what is not recorded nobody asks */
+	if (patients && (reads || !bms_is_empty(counted->target)))
+		context.unit = unit;
 
 	counted->estate = query->estate;
 	counted->counts_reads = reads;
@@ -306,6 +324,22 @@ action_of(CmdType command)
 								   : AUDIT_UPDATE;
 }
 
+/* Rows that workers read were looked at by nobody. */
+static void
+gather_workers(const CountedTables *counted, AuditUnit *unit)
+{
+	ListCell *cell;
+
+	foreach(cell, counted->gathers)
+	{
+		const PlanState *node = lfirst(cell);
+
+		if (IsA(node, GatherState) ? ((const GatherState *) node)->nworkers_launched > 0
+								   : ((const GatherMergeState *) node)->nworkers_launched > 0)
+			unit_more_patients(unit);
+	}
+}
+
 void
 counted_gather(CountedTables *counted, AuditUnit *unit, bool reads)
 {
@@ -318,6 +352,7 @@ counted_gather(CountedTables *counted, AuditUnit *unit, bool reads)
 
 		rows[counted->by_rte[scanned(node)]] += rows_of(node);
 	}
+	gather_workers(counted, unit);
 	foreach(cell, counted->writers)
 		gather_writer(counted, lfirst(cell), unit);
 	for (int i = 0; i < counted->n; i++)

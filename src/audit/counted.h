@@ -13,8 +13,9 @@ typedef struct CountedTables CountedTables;
 
 /* NULL: the plan has no protected table. Allocates in CurrentMemoryContext. */
 extern CountedTables *counted_begin(const PlannedStmt *plan);
-/* Once its executor state is there: count from now on. */
-extern void counted_attach(CountedTables *counted, QueryDesc *query, bool reads);
+/* Once its executor state is there: count from now on; patients: tell the unit whom rows are about. */
+extern void counted_attach(CountedTables *counted, QueryDesc *query, bool reads, AuditUnit *unit,
+						   bool patients);
 /* Into the unit; reads: those too. */
 extern void counted_gather(CountedTables *counted, AuditUnit *unit, bool reads);
 /* The same, as what was denied inside a statement. */

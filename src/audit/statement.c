@@ -184,7 +184,11 @@ attach_query(AuditedQuery *audited)
 		/* under whom it runs; what it runs with is allocated where the executor's state is */
 		unit_check_session(audited->unit);
 		MemoryContextSwitchTo(audited->query->estate->es_query_cxt);
-		counted_attach(audited->counted, audited->query, audited->reads);
+		counted_attach(audited->counted,
+					   audited->query,
+					   audited->reads,
+					   audited->unit,
+					   audit_looks_for_patients() && unit_wants_patients(audited->unit));
 	}
 	MemoryContextSwitchTo(old);
 }

@@ -4,15 +4,23 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "tcop/utility.h"
+#include "utils/memutils.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 
 #include "compat.h"
 #include "audit/events.h"
 #include "audit/failure.h"
 #include "audit/protected.h"
+#include "audit/row_patients.h"
 #include "audit/settings.h"
 #include "audit/transaction.h"
 #include "audit/unit.h"
@@ -75,6 +83,39 @@ find_named(const Node *statement, NamedTables *named)
 	}
 }
 
+/* The patients of the rows that COPY TO has written, read once more until there are enough. */
+static void
+find_patients(AuditUnit *unit, Oid relid)
+{
+	MemoryContext scratch = AllocSetContextCreate(
+		CurrentMemoryContext, "smart_fhir audited copy", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(scratch);
+	Relation rel = table_open(relid, AccessShareLock);
+	RowPatients *rows = rel->rd_rel->relkind == RELKIND_RELATION && ActiveSnapshotSet()
+							? row_patients_begin(rel)
+							: NULL;
+
+	if (rows == NULL)
+		unit_more_patients(unit);
+	else
+	{
+		TableScanDesc scan = compat_table_beginscan(rel, GetActiveSnapshot());
+		TupleTableSlot *slot = table_slot_create(rel, NULL);
+
+		while (unit_wants_patients(unit) &&
+			   table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		{
+			CHECK_FOR_INTERRUPTS();
+			row_patients_add(rows, slot, unit);
+		}
+		ExecDropSingleTupleTableSlot(slot);
+		table_endscan(scan);
+	}
+	table_close(rel, NoLock);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(scratch);
+}
+
 /* What was done; failed: what was to be. COPY TO of a role that policies bind is a query, and told of there. */
 static void
 use_named(AuditUnit *unit, const NamedTables *named, double rows, bool failed)
@@ -90,7 +131,12 @@ use_named(AuditUnit *unit, const NamedTables *named, double rows, bool failed)
 			continue;
 		unit_check_session(unit);
 		unit_use(unit, named->tables[i], named->action, rows);
-		unit_more_patients(unit);
+		if (!audit_looks_for_patients() || failed)
+			continue;
+		if (named->action == AUDIT_READ)
+			find_patients(unit, named->tables[i]->relid);
+		else
+			unit_more_patients(unit);
 	}
 }
 

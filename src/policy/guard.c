@@ -188,22 +188,12 @@ guard_planner(Query *parse, const char *query_string, int cursor_options,
 		kept = kept_query_make(parse);
 	if (this.can_fold && (found & MAY_HAVE_PARTITIONS))
 		copy = copyObject(parse);
-	plan = plan_and_mark(parse,
-						 kept,
-						 query_string,
-						 cursor_options,
-						 params,
-						 &this,
-						 &regular COMPAT_EXPLAIN_ARG);
+	plan = plan_and_mark(
+		parse, kept, query_string, cursor_options, params, &this, &regular COMPAT_EXPLAIN_ARG);
 	/* a partition that was left has irregular rows: now folding knows */
 	if (!regular && copy != NULL)
-		plan = plan_and_mark(copy,
-							 kept,
-							 query_string,
-							 cursor_options,
-							 params,
-							 &again,
-							 &regular COMPAT_EXPLAIN_ARG);
+		plan = plan_and_mark(
+			copy, kept, query_string, cursor_options, params, &again, &regular COMPAT_EXPLAIN_ARG);
 	if (kept != 0 && marks_of(plan) == NULL)
 		kept_query_drop(kept);
 	return plan;

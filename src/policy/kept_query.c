@@ -33,7 +33,7 @@
 
 typedef struct KeptQuery
 {
-	uint64 id; /* key */
+	uint64 id;				/* key */
 	MemoryContext planning; /* in which it is planned; NULL when that has ended */
 	int holders;			/* memory contexts, that one too */
 	bool held;				/* by another, too */
@@ -248,8 +248,7 @@ kept_query_copy(uint64 id)
 	if (kept->tree != NULL)
 		return copyObject(kept->tree);
 	string = palloc(kept->node_string_size);
-	if (pglz_decompress(
-			kept->text, kept->text_size, string, kept->node_string_size, true) !=
+	if (pglz_decompress(kept->text, kept->text_size, string, kept->node_string_size, true) !=
 		kept->node_string_size)
 		elog(ERROR, "a kept query cannot be read");
 	query = stringToNode(string);

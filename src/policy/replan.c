@@ -259,10 +259,8 @@ copy_tightly(MemoryContext parent, const ReplanKey *key, PlannedStmt *plan)
 	(void) copy_in(probe, key, plan);
 	probe->methods->stats(probe, NULL, NULL, &counters, false);
 	size = MAXALIGN(Max(counters.totalspace - counters.freespace, 1024));
-	replanned =
-		copy_in(GenerationContextCreate(parent, "smart_fhir plan", size, 1024, Max(size, 8192)),
-				key,
-				plan);
+	replanned = copy_in(
+		GenerationContextCreate(parent, "smart_fhir plan", size, 1024, Max(size, 8192)), key, plan);
 	replanned->size = MemoryContextMemAllocated(replanned->context, true);
 	return replanned;
 }

@@ -193,6 +193,50 @@ is(join(' ', sort map { map { "$_->{name}:$_->{rows}" } @{ $_->{relations} } } @
 	'pg_dump of a superuser is in it, each table');
 is(join(' ', sort map { $_->{role} . ($_->{subject} // '-') } @dumped), join(' ', ("$super-") x 5), 'by whom; nobody was logged in');
 
+# ---- patients: the session's at patient level, else those of the rows that were read or inserted
+my %whose = map { $a->hash('patient', $_) => $_ } map { "p$_" } 0 .. 120;
+sub patients
+{
+	my ($sql, %options) = @_;
+	$a->sql($sql, %options);
+	return join "\n", map { my $r = $_; join ' ', $r->{event}, sort(map { $whose{$_} // '?' } @{ $r->{patients} // [] }), $r->{patients_more} ? '...' : () } grep { $_->{event} !~ /^(login|end)$/ } $a->records;
+}
+$node->safe_psql('d', q{
+	CREATE TABLE keyed (id text PRIMARY KEY, patient_id text, resource jsonb NOT NULL);
+	INSERT INTO keyed SELECT i, 'p' || i % 3, about('Observation', i::text, 'p' || i % 3) FROM generate_series(1, 9) i;
+	CREATE INDEX keyed_patient ON keyed (patient_id);
+	CREATE TABLE twofold (id text PRIMARY KEY, patients text[], resource jsonb NOT NULL);
+	INSERT INTO twofold SELECT i, ARRAY['p' || i, 'p' || i + 1], about('Observation', i::text, 'p' || i) FROM generate_series(1, 3) i;
+	CREATE TABLE wide (id text PRIMARY KEY, resource jsonb NOT NULL);
+	INSERT INTO wide SELECT i, about('Observation', i::text, 'p' || i) FROM generate_series(1, 120) i;
+	SET client_min_messages = warning;
+	SELECT smart.protect('keyed', 'Observation', patients => 'patient_id'), smart.protect('twofold', 'Observation', patients => 'patients'), smart.protect('wide', 'Observation');
+	GRANT SELECT, INSERT, UPDATE, DELETE ON keyed, twofold, wide TO app;
+	VACUUM ANALYZE keyed; VACUUM ANALYZE obs});
+$a->text;
+is(patients("$login TABLE wide"), 'read p1', 'at patient level: the session\'s');
+my $user = "SELECT smart.login('" . $a->token(scope => 'user/*.cruds', fhirUser => 'Practitioner/dr', patient => undef) . "', false);";
+is(patients("$user SELECT * FROM obs WHERE id IN ('1', '2', '6'); SELECT id FROM keyed; TABLE twofold; TABLE wide"),
+	"read p1 p2\nread p0 p1 p2\nread p1 p2 p3 p4\nread " . join(' ', sort map { "p$_" } 1 .. 100) . ' ...', 'a clinician: those of the rows, of each row all, at most a hundred');
+is(patients("$user SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT patient_id FROM keyed WHERE patient_id = 'p2'; SELECT count(*) FROM keyed WHERE patient_id > 'p1'"), "read p2\nread p2", 'index scans, of the index alone too');
+is(patients("$user INSERT INTO keyed VALUES ('n', 'p7', about('Observation', 'n', 'p7')); INSERT INTO obs SELECT 'n' || id, about('Observation', 'n' || id, 'p9') FROM keyed WHERE id IN ('1'); UPDATE keyed SET resource = resource WHERE id = '1'; DELETE FROM obs WHERE id IN ('n1', '3')"),
+	"create p7\ncreate p1 p9\nupdate p1\ndelete p3 p9", 'writes: of the rows that are inserted, changed, deleted');
+is(patients("SELECT id FROM twofold; COPY keyed TO stdout; COPY wide TO stdout; COPY keyed FROM stdin;\nx\tp1\t{}\n\\.\n", user => $super),
+	"read p1 p2 p3 p4\nread p0 p1 p2 p7\nread " . join(' ', sort map { "p$_" } 1 .. 100) . " ...\ncreate ...", 'who has no session, COPY too');
+is(patients("SET smart_fhir.audit_patients = off; TABLE twofold; SET smart_fhir.audit_identities = clear; SET smart_fhir.audit_patients = on; SELECT 1", user => $super), 'read', 'unless smart_fhir.audit_patients is off');
+$a->sql("SET max_parallel_workers_per_gather = 2; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0; SELECT count(*) FROM wide", user => $super);
+my ($parallel) = $a->records('read');
+ok($parallel->{patients_more}, 'workers tell nobody of patients: it is said that there are more');
+# policies that somebody made of his own functions are evaluated for nobody who has more rights
+$node->safe_psql('d', q{CREATE ROLE other LOGIN; CREATE SCHEMA other AUTHORIZATION other; SET ROLE other;
+	CREATE FUNCTION other.evil(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN IF current_user <> 'other' THEN RAISE EXCEPTION 'evil runs as %', current_user; END IF; RETURN $1; END $$;
+	CREATE TABLE other.trap (id text, resource jsonb, patient text);
+	INSERT INTO other.trap VALUES ('1', about('Observation', '1', 'p1'), 'p1');
+	SET client_min_messages = warning;
+	SELECT smart.protect('other.trap', 'Observation', patients => 'other.evil(patient)', index => false)});
+$a->text;
+is(patients('TABLE other.trap; COPY other.trap TO stdout', user => $super), "read ...\nread ...", 'a superuser runs nobody else\'s functions by it');
+
 # ---- no literal of a statement, no content of a row
 my $secret = 'Zanzibar4711';
 $a->sql("$login SELECT * FROM obs WHERE resource ->> 'note' = '$secret'; INSERT INTO obs VALUES ('$secret', about('Observation', '$secret', 'p1')); UPDATE obs SET resource = resource WHERE id = '$secret'; DELETE FROM obs WHERE id = '$secret'");
