@@ -96,15 +96,16 @@ WRONG_KEY=$("$ROOT/demo/make_key.pl" demo-1)
 export KEY JWKS WRONG_KEY
 
 # mint SCOPE [PATIENT [EXPIRES_IN [KEY VARIABLE]]]: a token, signed by smart.jwt_sign() as fhir_auth.
-# Secrets reach psql in the environment, not on a command line that others can read.
+# Secrets reach psql in the environment, not on a command line that others can read, and the server as the data of a COPY,
+# not in the text of a statement.
 mint() {
-  sql fhir_auth -c "\\getenv key ${4:-KEY}" -v scope="$1" -v patient="${2:-}" -v ttl="${3:-3600}" \
-    -v issuer="$issuer" -v base="$base" -f - <<'SQL'
+  sql fhir_auth -c 'CREATE TEMPORARY TABLE secret (key text)' -c "\\copy secret FROM PROGRAM 'printenv ${4:-KEY}'" \
+    -v scope="$1" -v patient="${2:-}" -v ttl="${3:-3600}" -v issuer="$issuer" -v base="$base" -f - <<'SQL'
 SELECT smart.jwt_sign(
   jsonb_strip_nulls(jsonb_build_object('iss', :'issuer', 'aud', :'base', 'sub', 'demo-user', 'client_id', 'demo-app',
     'jti', gen_random_uuid(), 'iat', t - greatest(0, 60 - :ttl), 'exp', t + :ttl, 'scope', :'scope', 'patient', nullif(:'patient', ''))),
-  :'key'::jsonb, '{"typ": "at+jwt"}')
-FROM (SELECT floor(extract(epoch FROM clock_timestamp()))::bigint) now(t);
+  key::jsonb, '{"typ": "at+jwt"}')
+FROM (SELECT floor(extract(epoch FROM clock_timestamp()))::bigint) now(t), secret;
 SQL
 }
 
@@ -118,15 +119,17 @@ observation() {
 # statement that counts, the times those of the login and of that statement.
 #
 # A FHIR server sends the token as a bind parameter: SELECT smart.login($1). psql can do so from 16
-# on (\bind); here :'token' becomes a literal, which the library masks in the server's log.
+# on (\bind); what every psql can is COPY: here a temporary table stands for the request. In the text of a
+# statement a token could be read by others before the library has masked it.
 show() {
-  local role=$1 name=$2
+  local role=$1 name=$2 request=()
+  [ -z "${3:-}" ] || request=(-c 'CREATE TEMPORARY TABLE request (token text)' -c "\\copy request FROM PROGRAM 'printenv TOKEN'")
   TOKEN=${3:-} psql -Xqa -U "$role" -d fhir -v VERBOSITY=verbose -v own_record="$(observation new "$patient")" \
-    -v record_of_another="$(observation bad "$other")" -v another_patient="{\"reference\": \"Patient/$other\"}" -P footer=off -c '\timing on' -c '\getenv token TOKEN' -f - >"$WORK/shown" 2>&1 || true
+    -v record_of_another="$(observation bad "$other")" -v another_patient="{\"reference\": \"Patient/$other\"}" -P footer=off "${request[@]}" -c '\timing on' -f - >"$WORK/shown" 2>&1 || true
   awk -v role="$role" -v name="$name" -v table="$WORK/summary" -v dim="$dim" -v red="$red" -v plain="$plain" '
     function out(line) { print "  " line }
     # the footer of errors that says where in the source, and the empty result of a void function
-    /^(LOCATION: |timing on$|getenv token TOKEN$)/ { next }
+    /^(LOCATION: |timing on$|.?copy request |CREATE TEMPORARY TABLE request )/ { next }
     /^ (login|set_interaction|logout) *$/ { skip = 3; }
     skip > 0 { skip--; next }
     /^Time: / {
@@ -187,7 +190,7 @@ token_patient=$(mint "$scope" "$patient")
 heading "2. One patient's token" "scope: $scope" "patient: $patient ($name)" 'None of these queries says whose records it wants.'
 show fhir_app 'one patient' "$token_patient" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 SELECT client_id, patient, scope FROM smart.session;
 SELECT count(*) FROM everything;
 SELECT type, count(*) FROM everything GROUP BY type ORDER BY type;
@@ -197,16 +200,16 @@ SELECT count(*) FROM patient WHERE id = '' OR 'injected' = 'injected';
 COMMIT;
 SELECT count(*) FROM everything;
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 COMMIT;
 SQL
 
 scope='patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory'
 token_laboratory=$(mint "$scope" "$patient")
 heading '3. A laboratory-only token' "scope: $scope" "patient: $patient ($name)"
-ignored=$(TOKEN=$token_laboratory sql fhir_app -c '\getenv token TOKEN' -f - <<'SQL' 2>/dev/null || true
+ignored=$(TOKEN=$token_laboratory sql fhir_app -c 'CREATE TEMPORARY TABLE request (token text)' -c "\\copy request FROM PROGRAM 'printenv TOKEN'" -f - <<'SQL' 2>/dev/null || true
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 SELECT array_to_string(ignored_scopes, '; ') FROM smart.session;
 COMMIT;
 SQL
@@ -215,7 +218,7 @@ ignored=$(sed '/^$/d' <<<"$ignored")
 [ -z "$ignored" ] || say "  This build does not decide such scopes yet; it ignores them, and says so:" "  $ignored" ''
 show fhir_app 'laboratory only' "$token_laboratory" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 SELECT count(*) FROM everything;
 SELECT resource#>>'{category,0,coding,0,code}' AS category, count(*) FROM observation GROUP BY 1 ORDER BY 1;
 COMMIT;
@@ -226,7 +229,7 @@ token_writer=$(mint "$scope" "$patient")
 heading '4. Writing' "scope: $scope" "patient: $patient ($name)" "Into the own chart; into that of $other ($other_name); moving the record there."
 show fhir_app 'writer' "$token_writer" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 SELECT count(*) FROM everything;
 INSERT INTO observation VALUES ('new', :'own_record') RETURNING id, resource->'subject'->>'reference' AS subject;
 SAVEPOINT here;
@@ -240,7 +243,7 @@ token_expired=$(mint 'patient/*.rs' "$patient" -300)
 heading '5. An expired token' 'It ended five minutes ago; the issuer allows clocks to differ by one.'
 show fhir_app 'expired token' "$token_expired" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 ROLLBACK;
 SELECT count(*) FROM everything;
 SQL
@@ -257,7 +260,7 @@ for forged in foreign edited none; do
   token=token_$forged
   show fhir_app "forged token ($forged)" "${!token}" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 ROLLBACK;
 SELECT count(*) FROM everything;
 SQL
@@ -268,12 +271,12 @@ token_backend=$(mint "$scope")
 heading '7. A backend service' "scope: $scope"
 show fhir_app 'backend service' "$token_backend" <<'SQL'
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 SELECT count(*) FROM everything;
 SELECT type, count(*) FROM everything GROUP BY type ORDER BY type;
 COMMIT;
 BEGIN;
-SELECT smart.login(:'token');
+SELECT smart.login(token) FROM request;
 COMMIT;
 SQL
 
@@ -310,8 +313,9 @@ if [ -n "$keep" ]; then
   heading 'The cluster stays up' "Tokens for an hour: $WORK/tokens/{patient,laboratory,writer,backend}"
   cat <<TEXT
   connect:   psql -h $WORK -U fhir_app fhir
-             \\set token \`cat $WORK/tokens/patient\`
-             BEGIN; SELECT smart.login(:'token'); SELECT * FROM smart.session; ...
+             CREATE TEMPORARY TABLE request (token text);
+             \\copy request FROM '$WORK/tokens/patient'
+             BEGIN; SELECT smart.login(token) FROM request; SELECT * FROM smart.session; ...
   superuser: psql -h $WORK -U postgres fhir
   stop:      $run$(command -v pg_ctl) -D $WORK/fhir -m fast stop; rm -rf $WORK
 TEXT

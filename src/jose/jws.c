@@ -218,10 +218,12 @@ jws_key_problem(const JwsToken *token, const JoseKeySet *set)
 			n,
 			alg);
 	if (token->kid == NULL)
-		return psprintf("None of the %d usable keys fits %s.", n, alg);
+		return n == 1 ? psprintf("The only usable key does not fit %s.", alg)
+					  : psprintf("None of the %d usable keys fits %s.", n, alg);
 	if (choice.kid_known)
 		return psprintf("The key that has the token's kid does not fit %s.", alg);
-	return psprintf("None of the %d usable keys has the token's kid.", n);
+	return n == 1 ? pstrdup("The only usable key does not have the token's kid.")
+				  : psprintf("None of the %d usable keys has the token's kid.", n);
 }
 
 JoseStatus

@@ -7,17 +7,20 @@
  */
 #include "postgres.h"
 
-#include "access/relation.h"
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_policy.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
-#include "rewrite/rowsecurity.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
@@ -28,6 +31,7 @@
 #include "policy/permits.h"
 #include "policy/policy.h"
 #include "policy/reason.h"
+#include "policy/stored.h"
 #include "session/session.h"
 
 PG_FUNCTION_INFO_V1(smart_explain);
@@ -94,34 +98,40 @@ static const struct
 
 /* Policies beside ours; false when the command has none that lets a row pass. */
 static bool
-explain_policies(ReturnSetInfo *result, Relation rel, int command)
+explain_policies(ReturnSetInfo *result, Oid relid, int command)
 {
-	ListCell *cell;
+	Relation catalog = table_open(PolicyRelationId, AccessShareLock);
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple tuple;
 	bool permissive = false;
 
-	if (rel->rd_rsdesc == NULL)
-		return false;
-	foreach(cell, rel->rd_rsdesc->policies)
+	ScanKeyInit(
+		&key, Anum_pg_policy_polrelid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(relid));
+	scan = systable_beginscan(catalog, PolicyPolrelidPolnameIndexId, true, NULL, 1, &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
-		RowSecurityPolicy *policy = lfirst(cell);
-		bool own = strncmp(policy->policy_name, "smart_", 6) == 0;
+		Form_pg_policy policy = (Form_pg_policy) GETSTRUCT(tuple);
+		const char *name = NameStr(policy->polname);
+		bool own = strncmp(name, "smart_", 6) == 0;
 
 		if (policy->polcmd != '*' && policy->polcmd != commands[command].command)
 			continue;
-		permissive = permissive || policy->permissive;
-		if (!own && policy->permissive)
+		permissive = permissive || policy->polpermissive;
+		if (!own && policy->polpermissive)
 			put(result,
 				NULL,
 				"allows",
-				psprintf("the permissive policy \"%s\" of the table may let more rows pass",
-						 policy->policy_name));
+				psprintf("the permissive policy \"%s\" of the table may let more rows pass", name));
 		else if (!own)
 			put(result,
 				NULL,
 				"denies",
 				psprintf("the restrictive policy \"%s\" of the table must let the row pass, too",
-						 policy->policy_name));
+						 name));
 	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
 	return permissive;
 }
 
@@ -129,8 +139,8 @@ explain_policies(ReturnSetInfo *result, Relation rel, int command)
 static bool
 explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
 {
-	Relation rel;
 	int command = 0;
+	bool is_enabled;
 	bool is_protected;
 
 	if (superuser())
@@ -145,10 +155,14 @@ explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
 			"the current role has BYPASSRLS: row-level security does not bind it");
 	if (!OidIsValid(relid))
 		return true;
-	rel = relation_open(relid, AccessShareLock);
+	/* by the catalogs: no lock on the relation is waited for */
 	while (commands[command].letter != letter)
 		command++;
-	is_protected = policy_call_of(rel) != NULL;
+	is_enabled = stored_is_enabled(relid);
+	is_protected = is_enabled && policy_call_stored(relid) != NULL;
+	/* permits_table_arg() raises the error */
+	if (get_rel_name(relid) == NULL)
+		return true;
 	if (pg_class_aclcheck(relid, GetUserId(), commands[command].privilege) != ACLCHECK_OK &&
 		pg_attribute_aclcheck_all(relid, GetUserId(), commands[command].privilege, ACLMASK_ANY) !=
 			ACLCHECK_OK)
@@ -156,7 +170,7 @@ explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
 			NULL,
 			"denies",
 			psprintf("the current role has no %s privilege on the table", commands[command].name));
-	if (!rel->rd_rel->relrowsecurity)
+	if (!is_enabled)
 		put(result,
 			NULL,
 			"allows",
@@ -169,7 +183,7 @@ explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
 				NULL,
 				"allows",
 				"the current role owns the table, and row-level security is not forced on owners");
-		if (!explain_policies(result, rel, command))
+		if (!explain_policies(result, relid, command))
 			put(result,
 				NULL,
 				"denies",
@@ -180,7 +194,6 @@ explain_postgres(ReturnSetInfo *result, Oid relid, int letter)
 				"denies",
 				"the policies of the table are not those of smart.protect()");
 	}
-	relation_close(rel, AccessShareLock);
 	return is_protected;
 }
 

@@ -52,6 +52,18 @@ become_owner(Oid owner)
 	return before;
 }
 
+AsOwner
+become_restricted(void)
+{
+	AsOwner before = {.acting = acting};
+
+	GetUserIdAndSecContext(&before.user, &before.context);
+	SetUserIdAndSecContext(
+		before.user, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
+	before.settings = NewGUCNestLevel();
+	return before;
+}
+
 void
 leave_owner(AsOwner before)
 {

@@ -20,9 +20,14 @@ typedef struct AsOwner
  * (sub)transaction when an error comes between. His policies count for him as ever: nothing is
  * planned meanwhile that would go past them. For expressions that he wrote, as in CREATE INDEX:
  * a security-restricted operation under settings of our own, and no temporary relation of
- * another role is opened, wherever a function's own search_path may find it.
+ * another role is opened, wherever a function's own search_path may find it. Nobody logs in or out.
  */
 extern AsOwner become_owner(Oid owner);
+/*
+ * The current user stays, and his settings, but nothing that is evaluated changes them or his session, until
+ * leave_owner(): for expressions that he runs with his own rights, as a policy's in a SELECT of his.
+ */
+extern AsOwner become_restricted(void);
 extern void leave_owner(AsOwner before);
 
 /* The owner of a relation; raises 42501 unless the current user has its rights. */

@@ -13,6 +13,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_type.h"
+#include "storage/lmgr.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -27,6 +28,7 @@
 #include "policy/possible.h"
 #include "policy/policy.h"
 #include "policy/reason.h"
+#include "policy/stored.h"
 #include "scope/letters.h"
 #include "session/session.h"
 
@@ -78,28 +80,33 @@ static void raise_not_protected(Oid relid) pg_attribute_noreturn();
 static void
 raise_not_protected(Oid relid)
 {
+	char *name = get_rel_name(relid);
+
+	if (name == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_TABLE),
+				errmsg("relation with OID %u does not exist", relid));
 	ereport(ERROR,
 			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			errmsg("relation \"%s\" is not protected", get_rel_name(relid)),
+			errmsg("relation \"%s\" is not protected", name),
 			errhint("Use smart.protect()."),
 			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "not_protected"));
 }
 
-static Const *
-const_arg(FuncExpr *call, int arg)
+/* A relation's policies, as the catalogs hold them: no lock on it is waited for. */
+static void
+protection_of(Oid relid, StoredPolicies *stored)
 {
-	Node *node = list_nth(call->args, arg);
-
-	return IsA(node, Const) && !((Const *) node)->constisnull ? (Const *) node : NULL;
+	stored_policies(relid, stored);
+	if (stored->call == NULL || stored->options == NULL || !stored_is_enabled(relid))
+		raise_not_protected(relid);
 }
 
 void
 permits_table_arg(Oid relid, AccessTable *table, FhirText *type)
 {
-	Relation rel;
-	FuncExpr *call;
-	Const *options;
+	StoredPolicies stored;
 	Const *name;
 
 	memset(table, 0, sizeof(*table));
@@ -110,19 +117,14 @@ permits_table_arg(Oid relid, AccessTable *table, FhirText *type)
 	type->len = 0;
 	if (!OidIsValid(relid))
 		return;
-	rel = relation_open(relid, AccessShareLock);
-	call = policy_call_of(rel);
-	options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
-	name = call ? const_arg(call, POLICY_TYPE) : NULL;
-	if (options == NULL)
-		raise_not_protected(relid);
-	policy_options(DatumGetJsonbP(options->constvalue), table);
+	protection_of(relid, &stored);
+	policy_options(stored.options, table);
+	name = stored_constant(stored.call, POLICY_TYPE, TEXTOID);
 	if (name != NULL)
 	{
 		type->data = TextDatumGetCString(name->constvalue);
 		type->len = strlen(type->data);
 	}
-	relation_close(rel, AccessShareLock);
 }
 
 bool
@@ -158,7 +160,11 @@ smart_permits(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(allowed);
 }
 
-/* How to evaluate a table's policy arguments on a stored row; kept for the statement. */
+/*
+ * How to evaluate a table's policy arguments on a stored row; kept for the statement. They are the owner's
+ * expressions. A caller who may become the owner, a superuser above all, runs them with the owner's
+ * rights and no others; anybody else with his own, as in a SELECT. Nobody's session changes meanwhile.
+ */
 typedef struct RowEvaluation
 {
 	Oid relid;
@@ -170,54 +176,46 @@ typedef struct RowEvaluation
 	ExprState *args[POLICY_N_ARGS];
 } RowEvaluation;
 
-/*
- * The arguments are the owner's expressions. A caller who may become the owner, a superuser above
- * all, runs them with the owner's rights and no others; for anybody else they run as the policies
- * do in a SELECT of his.
- */
-static bool
-as_owner(const RowEvaluation *eval, AsOwner *before)
+static AsOwner
+restrict_evaluation(const RowEvaluation *eval)
 {
-	if (!OidIsValid(eval->run_as))
-		return false;
-	*before = become_owner(eval->run_as);
-	return true;
+	return OidIsValid(eval->run_as) ? become_owner(eval->run_as) : become_restricted();
 }
 
 static RowEvaluation *
 row_evaluation(FunctionCallInfo fcinfo, Oid relid)
 {
 	RowEvaluation *eval = fcinfo->flinfo->fn_extra;
+	StoredPolicies stored;
 	MemoryContext old;
 	Relation rel;
-	FuncExpr *call;
-	Const *options;
 	AsOwner before;
-	bool changed;
 
 	if (eval != NULL && eval->relid == relid)
 		return eval;
+	/* who reads the row from its table has the lock */
+	if (!ConditionalLockRelationOid(relid, AccessShareLock))
+		ereport(ERROR,
+				errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				errmsg("could not obtain lock on relation \"%s\"", get_rel_name(relid)));
+	rel = relation_open(relid, NoLock);
 	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	rel = relation_open(relid, AccessShareLock);
-	call = policy_call_of(rel);
-	options = call ? const_arg(call, POLICY_OPTIONS) : NULL;
-	if (options == NULL)
-		raise_not_protected(relid);
+	protection_of(relid, &stored);
 	eval = palloc0(sizeof(RowEvaluation));
 	eval->relid = relid;
 	if (rel->rd_rel->relowner != GetUserId() &&
 		is_member_of_role(GetUserId(), rel->rd_rel->relowner))
 		eval->run_as = rel->rd_rel->relowner;
-	policy_options(DatumGetJsonbP(options->constvalue), &eval->table);
-	eval->patients_type = getBaseType(exprType(list_nth(call->args, POLICY_PATIENTS)));
+	policy_options(stored.options, &eval->table);
+	eval->patients_type = getBaseType(exprType(list_nth(stored.call->args, POLICY_PATIENTS)));
 	eval->econtext = CreateStandaloneExprContext();
 	eval->slot = MakeSingleTupleTableSlot(CreateTupleDescCopyConstr(RelationGetDescr(rel)),
 										  &TTSOpsHeapTuple);
-	changed = as_owner(eval, &before);
+	before = restrict_evaluation(eval);
 	for (int i = POLICY_PATIENTS; i <= POLICY_ID; i++)
-		eval->args[i] = ExecInitExpr(expression_planner(copyObject(list_nth(call->args, i))), NULL);
-	if (changed)
-		leave_owner(before);
+		eval->args[i] =
+			ExecInitExpr(expression_planner(copyObject(list_nth(stored.call->args, i))), NULL);
+	leave_owner(before);
 	relation_close(rel, AccessShareLock);
 	MemoryContextSwitchTo(old);
 	fcinfo->flinfo->fn_extra = eval;
@@ -257,7 +255,6 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	FhirText type = {NULL, 0};
 	FhirText id = {NULL, 0};
 	AsOwner before;
-	bool changed;
 	bool isnull;
 	bool no_patients = true;
 	bool allowed = false;
@@ -284,7 +281,7 @@ smart_permits_row(PG_FUNCTION_ARGS)
 	ExecForceStoreHeapTuple(&tuple, eval->slot, false);
 	eval->econtext->ecxt_scantuple = eval->slot;
 
-	changed = as_owner(eval, &before);
+	before = restrict_evaluation(eval);
 	resource = ExecEvalExprSwitchContext(eval->args[POLICY_RESOURCE], eval->econtext, &isnull);
 	if (!isnull)
 	{
@@ -295,11 +292,10 @@ smart_permits_row(PG_FUNCTION_ARGS)
 			patients = ExecEvalExprSwitchContext(
 				eval->args[POLICY_PATIENTS], eval->econtext, &no_patients);
 	}
-	if (changed)
-		leave_owner(before);
+	leave_owner(before);
 	if (!isnull)
 	{
-		/* a function in the table's expressions may have logged out or in: ask again */
+		/* it cannot have changed; its memory may have moved */
 		session = session_generation() == generation ? session_current() : NULL;
 		access_row_init(&row);
 		row.valid = session != NULL && fhir_resource_init(&row.resource,

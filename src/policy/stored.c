@@ -7,6 +7,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_policy.h"
 #include "catalog/pg_type.h"
 #include "nodes/nodeFuncs.h"
@@ -15,6 +16,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/syscache.h"
 
 #include "compat.h"
 #include "policy/call.h"
@@ -153,6 +155,19 @@ stored_policies(Oid relid, StoredPolicies *stored)
 		stored->options = DatumGetJsonbP(options->constvalue);
 	for (int i = 0; i < N_OWN_POLICIES; i++)
 		stored->own[i] = is_own(&rows[i], i, stored->call);
+}
+
+bool
+stored_is_enabled(Oid relid)
+{
+	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relrowsecurity;
+	ReleaseSysCache(tuple);
+	return result;
 }
 
 FuncExpr *

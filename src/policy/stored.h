@@ -46,6 +46,9 @@ typedef struct StoredPolicies
 
 extern void stored_policies(Oid relid, StoredPolicies *stored);
 
+/* Are policies asked at all? False also of a relation that is not there. */
+extern bool stored_is_enabled(Oid relid);
+
 /* The call in a relation's policies, a copy, or NULL. */
 extern FuncExpr *policy_call_stored(Oid relid);
 

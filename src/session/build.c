@@ -101,7 +101,10 @@ tell_unusable(Derived *derived, const char *option, int n)
 	if (n > 0)
 		derived->claims.ignored = lappend(
 			derived->claims.ignored,
-			psprintf("%s: %d of the function's answers are no FHIR ids, or too many", option, n));
+			psprintf(n == 1 ? "%s: %d of the function's answers is no FHIR id, or one too many"
+							: "%s: %d of the function's answers are no FHIR ids, or too many",
+					 option,
+					 n));
 }
 
 static List *

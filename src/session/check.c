@@ -312,8 +312,10 @@ check_context(SessionVerification *v, SessionFinding *finding)
 	if (v->tell)
 	{
 		finding->expected = "claims about patients that agree";
-		finding->found =
-			status == JOSE_OK ? psprintf("%d patients", v->read.n_patients) : "they differ";
+		finding->found = status == JOSE_OK
+							 ? psprintf(ngettext("%d patient", "%d patients", v->read.n_patients),
+										v->read.n_patients)
+							 : "they differ";
 	}
 	if (status != JOSE_OK)
 		session_refused(finding,

@@ -152,7 +152,8 @@ is_passing(int sqlerrcode)
 
 /*
  * The function's own error to the server log alone; to the client what a program can act on. Its
- * words may hold what the function has read.
+ * words may hold what the function has read; a DETAIL, where PostgreSQL prints keys and rows, is
+ * left out unless log_error_verbosity is verbose.
  */
 static void
 raise_fault(const char *option, const char *name, const ErrorData *fault)
@@ -160,7 +161,9 @@ raise_fault(const char *option, const char *name, const ErrorData *fault)
 	ereport(LOG_SERVER_ONLY,
 			errcode(fault->sqlerrcode),
 			errmsg("context function %s (%s) failed: %s", name, option, fault->message),
-			fault->detail != NULL ? errdetail_internal("%s", fault->detail) : 0,
+			fault->detail != NULL && Log_error_verbosity >= PGERROR_VERBOSE
+				? errdetail_internal("%s", fault->detail)
+				: 0,
 			fault->hint != NULL ? errhint("%s", fault->hint) : 0,
 			fault->context != NULL ? errcontext("%s", fault->context) : 0,
 			errhidestmt(true));

@@ -197,7 +197,10 @@ check_keys(Jsonb *jwks, uint32 algorithms, bool listed)
 	}
 	if (n_useless > KEYS_NAMED)
 		ereport(NOTICE,
-				errmsg("%d more keys of the key set are not used", n_useless - KEYS_NAMED),
+				errmsg_plural("%d more key of the key set is not used",
+							  "%d more keys of the key set are not used",
+							  n_useless - KEYS_NAMED,
+							  n_useless - KEYS_NAMED),
 				errhint("smart.issuer_keys() lists each key with its reason."));
 	unfit = unfit_algorithms(algorithms, keys, n);
 	/* told and not refused: the key for it may come with the next smart.set_jwks() */

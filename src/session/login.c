@@ -267,7 +267,7 @@ static void
 log_in(FunctionCallInfo fcinfo)
 {
 	bool local = PG_ARGISNULL(1) || PG_GETARG_BOOL(1);
-	uint64 floor = session_raise_floor();
+	uint64 floor;
 	unsigned char digest[SESSION_DIGEST_LENGTH];
 	int32 interaction;
 	int32 name;
@@ -276,6 +276,8 @@ log_in(FunctionCallInfo fcinfo)
 	uint64 unrevoked_at = 0;
 
 	log_mask_activity();
+	session_check_may_change();
+	floor = session_raise_floor();
 	begin_login();
 	parse_interaction(fcinfo, 2, &interaction, &name);
 	if (PG_ARGISNULL(0))
@@ -298,7 +300,7 @@ static void
 assume(FunctionCallInfo fcinfo)
 {
 	bool local = PG_ARGISNULL(2) || PG_GETARG_BOOL(2);
-	uint64 floor = session_raise_floor();
+	uint64 floor;
 	SessionSource source = {0};
 	SessionFinding finding = {0};
 	Session *volatile session = NULL;
@@ -307,6 +309,8 @@ assume(FunctionCallInfo fcinfo)
 	int32 name;
 
 	log_mask_activity();
+	session_check_may_change();
+	floor = session_raise_floor();
 	begin_login();
 	parse_interaction(fcinfo, 3, &interaction, &name);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
@@ -439,6 +443,7 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 	int32 interaction;
 	int32 name;
 
+	session_check_may_change();
 	parse_interaction(fcinfo, 0, &interaction, &name);
 	if (session == NULL)
 		ereport(ERROR,
@@ -460,6 +465,7 @@ smart_set_interaction(PG_FUNCTION_ARGS)
 Datum
 smart_logout(PG_FUNCTION_ARGS)
 {
+	session_check_may_change();
 	/* called by a context function: no rollback of the login may bring the former session back */
 	logged_out = login_running;
 	if (trail_on && session_current() != NULL)

@@ -111,6 +111,20 @@ invalid:
 	return NULL;
 }
 
+void
+session_check_may_change(void)
+{
+	if (InSecurityRestrictedOperation())
+		ereport(
+			ERROR,
+			errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			errmsg("the session cannot be changed within a security-restricted operation"),
+			errdetail("An expression of a table is evaluated, for a policy, an index or a view."),
+			errhidestmt(true),
+			err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
+			err_generic_string(PG_DIAG_CONSTRAINT_NAME, "restricted_operation"));
+}
+
 static bool
 session_check_hook(char **newval, void **extra, GucSource source)
 {
@@ -119,7 +133,12 @@ session_check_hook(char **newval, void **extra, GucSource source)
 	if (*newval == NULL || **newval == '\0')
 	{
 		*extra = NULL;
-		return true;
+		if (session_current() == NULL || !InSecurityRestrictedOperation())
+			return true;
+		GUC_check_errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE);
+		GUC_check_errmsg("parameter \"%s\" cannot be reset within a security-restricted operation",
+						 SESSION_SETTING);
+		return false;
 	}
 	if (offered != NULL)
 	{

@@ -40,6 +40,11 @@ extern const Session *session_usable(void);
 extern void session_set(Session *session, bool local);
 /* End what is there, beyond the reach of any rollback. */
 extern void session_end(void);
+/*
+ * Raises 55000 in a security-restricted operation: there code of others, an expression of a table's
+ * owner, runs for somebody whose session it is not to change.
+ */
+extern void session_check_may_change(void);
 /* The value that a rolled-back narrowing left behind must not reach parallel workers. */
 extern void session_clear_dead_value(void);
 /* While true every session is dead; returns the former floor for session_unfloor(). */

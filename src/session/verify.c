@@ -27,7 +27,7 @@ check_size(SessionVerification *v, SessionFinding *finding)
 	if (v->tell)
 	{
 		finding->expected = psprintf("at most %d bytes", JOSE_MAX_TOKEN_BYTES);
-		finding->found = psprintf("%zu bytes", v->len);
+		finding->found = psprintf(ngettext("%zu byte", "%zu bytes", v->len), v->len);
 	}
 	if (v->len > JOSE_MAX_TOKEN_BYTES)
 		session_refused(finding, JOSE_TOO_LARGE, NULL, NULL);
@@ -92,7 +92,7 @@ check_form(SessionVerification *v, SessionFinding *finding)
 	if (v->tell)
 	{
 		finding->expected = "three base64url parts: header, payload, signature";
-		finding->found = psprintf("%zu bytes", v->len);
+		finding->found = psprintf(ngettext("%zu byte", "%zu bytes", v->len), v->len);
 	}
 	if (v->decoded == JOSE_MALFORMED)
 	{
@@ -252,9 +252,10 @@ check_trust(SessionVerification *v, SessionFinding *finding)
 {
 	if (v->tell)
 	{
+		int n = v->issuer->keys == NULL ? 0 : jose_keyset_size(v->issuer->keys);
+
 		finding->expected = "audience or client_ids, and keys that can be used";
-		finding->found = psprintf("%d usable keys",
-								  v->issuer->keys == NULL ? 0 : jose_keyset_size(v->issuer->keys));
+		finding->found = psprintf(ngettext("%d usable key", "%d usable keys", n), n);
 	}
 	if (v->issuer->audience.null && v->issuer->client_ids.null)
 		session_refused(finding,

@@ -115,6 +115,18 @@ for my $mode ('extended', 'prepared')
   like($e, qr/invalid value for parameter|aborted/, "pgbench $mode ran") or diag $o;
 }
 
+# What a context function says when it fails is in the log, so that it can be mended; its DETAIL, where PostgreSQL prints rows, is not,
+# unless the log is verbose.
+my $assume = q{SELECT smart.assume('{"scope": "user/*.rs", "fhirUser": "Practitioner/1"}', 'https://context.example');};
+$node->safe_psql('d', qq{
+  CREATE FUNCTION public.fails(claims jsonb) RETURNS text[] LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION USING MESSAGE = 'no links ' || upper('message'), DETAIL = 'row ' || upper('detail') || current_setting('log_error_verbosity'); END \$\$;
+  SELECT smart.add_issuer('https://context.example', ('$key'::jsonb) - 'd', '{https://fhir.example}', user_patients => 'public.fails(jsonb)')});
+for my $verbosity ('default', 'verbose')
+{
+  my (undef, undef, $said) = $node->psql('d', "SET log_error_verbosity = $verbosity;\n$assume");
+  unlike($said, qr/MESSAGE|DETAIL[dv]/, "a context function's error is not the client's: $verbosity");
+}
+
 # G. The log hook takes time in proportion to the statement: one of 8 MB of tokens and words, all of it in the error, is through at
 # once (in proportion to its square it would outlast the test). Words that stand in no token are left.
 srand 7;
@@ -153,6 +165,8 @@ for my $ext (sort keys %log)
       || index(lc $log{$ext}, lc substr($_->[2], 0, 30)) >= 0 || index($log{$ext}, substr($_->[1], 20, 30)) >= 0 } @parts;
   is(join(' ', map { $_->[0] } @leaks), '', "$ext: no payload or signature, also folded to lower case");
   unlike($log{$ext}, qr/secret\d/, "$ext: no claim value");
+  like($log{$ext}, qr/no links MESSAGE.*row DETAILverbose/s, "$ext: the context function's error");
+  unlike($log{$ext}, qr/DETAILdefault/, "$ext: its DETAIL only where the log is verbose");
 }
 if ($ENV{KEEP_LOG}) { open my $f, '>', $ENV{KEEP_LOG}; print $f $log{log}; close $f; }
 
