@@ -64,6 +64,13 @@ CREATE EXTENSION smart_fhir;
 REVOKE TEMPORARY ON DATABASE fhir FROM PUBLIC;
 GRANT TEMPORARY ON DATABASE fhir TO fhir_migrate;
 GRANT CREATE ON SCHEMA public TO fhir_migrate;
+-- what a driver would send as parameters
+CREATE SCHEMA psql;
+CREATE UNLOGGED TABLE psql.request (token text);
+CREATE UNLOGGED TABLE psql.secret (key text);
+GRANT USAGE ON SCHEMA psql TO fhir_app, fhir_auth;
+GRANT SELECT, INSERT, DELETE ON psql.request TO fhir_app;
+GRANT SELECT, INSERT, DELETE ON psql.secret TO fhir_auth;
 SQL
 
 # ---- load --------------------------------------------------------------------------------------
@@ -99,13 +106,13 @@ export KEY JWKS WRONG_KEY
 # Secrets reach psql in the environment, not on a command line that others can read, and the server as the data of a COPY,
 # not in the text of a statement.
 mint() {
-  sql fhir_auth -c 'CREATE TEMPORARY TABLE secret (key text)' -c "\\copy secret FROM PROGRAM 'printenv ${4:-KEY}'" \
+  sql fhir_auth -c 'DELETE FROM psql.secret' -c "\\copy psql.secret FROM PROGRAM 'printenv ${4:-KEY}'" \
     -v scope="$1" -v patient="${2:-}" -v ttl="${3:-3600}" -v issuer="$issuer" -v base="$base" -f - <<'SQL'
 SELECT smart.jwt_sign(
   jsonb_strip_nulls(jsonb_build_object('iss', :'issuer', 'aud', :'base', 'sub', 'demo-user', 'client_id', 'demo-app',
     'jti', gen_random_uuid(), 'iat', t - greatest(0, 60 - :ttl), 'exp', t + :ttl, 'scope', :'scope', 'patient', nullif(:'patient', ''))),
   key::jsonb, '{"typ": "at+jwt"}')
-FROM (SELECT floor(extract(epoch FROM clock_timestamp()))::bigint) now(t), secret;
+FROM (SELECT floor(extract(epoch FROM clock_timestamp()))::bigint) now(t), psql.secret;
 SQL
 }
 
@@ -119,17 +126,17 @@ observation() {
 # statement that counts, the times those of the login and of that statement.
 #
 # A FHIR server sends the token as a bind parameter: SELECT smart.login($1). psql can do so from 16
-# on (\bind); what every psql can is COPY: here a temporary table stands for the request. In the text of a
+# on (\bind); what every psql can is COPY: here a table stands for the request. In the text of a
 # statement a token could be read by others before the library has masked it.
 show() {
   local role=$1 name=$2 request=()
-  [ -z "${3:-}" ] || request=(-c 'CREATE TEMPORARY TABLE request (token text)' -c "\\copy request FROM PROGRAM 'printenv TOKEN'")
+  [ -z "${3:-}" ] || request=(-c 'DELETE FROM psql.request' -c "\\copy psql.request FROM PROGRAM 'printenv TOKEN'")
   TOKEN=${3:-} psql -Xqa -U "$role" -d fhir -v VERBOSITY=verbose -v own_record="$(observation new "$patient")" \
     -v record_of_another="$(observation bad "$other")" -v another_patient="{\"reference\": \"Patient/$other\"}" -P footer=off "${request[@]}" -c '\timing on' -f - >"$WORK/shown" 2>&1 || true
   awk -v role="$role" -v name="$name" -v table="$WORK/summary" -v dim="$dim" -v red="$red" -v plain="$plain" '
     function out(line) { print "  " line }
     # the footer of errors that says where in the source, and the empty result of a void function
-    /^(LOCATION: |timing on$|.?copy request |CREATE TEMPORARY TABLE request )/ { next }
+    /^(LOCATION: |timing on$|.?copy psql[.]request |DELETE FROM psql[.]request)/ { next }
     /^ (login|set_interaction|logout) *$/ { skip = 3; }
     skip > 0 { skip--; next }
     /^Time: / {
@@ -190,7 +197,7 @@ token_patient=$(mint "$scope" "$patient")
 heading "2. One patient's token" "scope: $scope" "patient: $patient ($name)" 'None of these queries says whose records it wants.'
 show fhir_app 'one patient' "$token_patient" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 SELECT client_id, patient, scope FROM smart.session;
 SELECT count(*) FROM everything;
 SELECT type, count(*) FROM everything GROUP BY type ORDER BY type;
@@ -200,16 +207,16 @@ SELECT count(*) FROM patient WHERE id = '' OR 'injected' = 'injected';
 COMMIT;
 SELECT count(*) FROM everything;
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 COMMIT;
 SQL
 
 scope='patient/Observation.rs?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory'
 token_laboratory=$(mint "$scope" "$patient")
 heading '3. A laboratory-only token' "scope: $scope" "patient: $patient ($name)"
-ignored=$(TOKEN=$token_laboratory sql fhir_app -c 'CREATE TEMPORARY TABLE request (token text)' -c "\\copy request FROM PROGRAM 'printenv TOKEN'" -f - <<'SQL' 2>/dev/null || true
+ignored=$(TOKEN=$token_laboratory sql fhir_app -c 'DELETE FROM psql.request' -c "\\copy psql.request FROM PROGRAM 'printenv TOKEN'" -f - <<'SQL' 2>/dev/null || true
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 SELECT array_to_string(ignored_scopes, '; ') FROM smart.session;
 COMMIT;
 SQL
@@ -218,7 +225,7 @@ ignored=$(sed '/^$/d' <<<"$ignored")
 [ -z "$ignored" ] || say "  This build does not decide such scopes yet; it ignores them, and says so:" "  $ignored" ''
 show fhir_app 'laboratory only' "$token_laboratory" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 SELECT count(*) FROM everything;
 SELECT resource#>>'{category,0,coding,0,code}' AS category, count(*) FROM observation GROUP BY 1 ORDER BY 1;
 COMMIT;
@@ -229,7 +236,7 @@ token_writer=$(mint "$scope" "$patient")
 heading '4. Writing' "scope: $scope" "patient: $patient ($name)" "Into the own chart; into that of $other ($other_name); moving the record there."
 show fhir_app 'writer' "$token_writer" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 SELECT count(*) FROM everything;
 INSERT INTO observation VALUES ('new', :'own_record') RETURNING id, resource->'subject'->>'reference' AS subject;
 SAVEPOINT here;
@@ -243,7 +250,7 @@ token_expired=$(mint 'patient/*.rs' "$patient" -300)
 heading '5. An expired token' 'It ended five minutes ago; the issuer allows clocks to differ by one.'
 show fhir_app 'expired token' "$token_expired" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 ROLLBACK;
 SELECT count(*) FROM everything;
 SQL
@@ -260,7 +267,7 @@ for forged in foreign edited none; do
   token=token_$forged
   show fhir_app "forged token ($forged)" "${!token}" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 ROLLBACK;
 SELECT count(*) FROM everything;
 SQL
@@ -271,12 +278,12 @@ token_backend=$(mint "$scope")
 heading '7. A backend service' "scope: $scope"
 show fhir_app 'backend service' "$token_backend" <<'SQL'
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 SELECT count(*) FROM everything;
 SELECT type, count(*) FROM everything GROUP BY type ORDER BY type;
 COMMIT;
 BEGIN;
-SELECT smart.login(token) FROM request;
+SELECT smart.login(token) FROM psql.request;
 COMMIT;
 SQL
 
@@ -313,9 +320,9 @@ if [ -n "$keep" ]; then
   heading 'The cluster stays up' "Tokens for an hour: $WORK/tokens/{patient,laboratory,writer,backend}"
   cat <<TEXT
   connect:   psql -h $WORK -U fhir_app fhir
-             CREATE TEMPORARY TABLE request (token text);
-             \\copy request FROM '$WORK/tokens/patient'
-             BEGIN; SELECT smart.login(token) FROM request; SELECT * FROM smart.session; ...
+             DELETE FROM psql.request;
+             \\copy psql.request FROM '$WORK/tokens/patient'
+             BEGIN; SELECT smart.login(token) FROM psql.request; SELECT * FROM smart.session; ...
   superuser: psql -h $WORK -U postgres fhir
   stop:      $run$(command -v pg_ctl) -D $WORK/fhir -m fast stop; rm -rf $WORK
 TEXT
