@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help app e2e check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
+.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -9,6 +9,7 @@ help:
 	@echo 'make prove_installcheck TAP tests only (PROVE_TESTS=... picks files)'
 	@echo 'make app                demo/app.sh: a FHIR server with its authorization server, until Ctrl-C'
 	@echo 'make e2e                the demonstration in a real browser, with real clients'
+	@echo 'make recipes            the front ends of doc/recipes (Express, Django, Spring, nginx) behind one walk'
 	@echo 'make format             clang-format over src/'
 	@echo 'make lint               gcc and clang with -Werror, clang-tidy, cppcheck, shellcheck'
 	@echo 'make bench              bench/run.sh: ratios against named baselines'
@@ -29,6 +30,8 @@ app:
 	demo/app.sh
 e2e:
 	test/e2e.sh
+recipes:
+	test/recipes.sh
 format:
 	tools/format.sh
 lint:
