@@ -37,20 +37,20 @@ b64url_decode(const char *in, size_t len, unsigned char *out, size_t *out_len)
 
 	if (len % 4 == 1)
 		return false;
-	while (end - p >= 4)
+	for (; end - p >= 4; p += 4, q += 3)
 	{
-		int d = b64url_value[p[3]];
+		uint32 group;
 
 		a = b64url_value[p[0]];
 		b = b64url_value[p[1]];
 		c = b64url_value[p[2]];
-		if ((a | b | c | d) < 0)
+		group = (uint32) a << 18 | (uint32) b << 12 | (uint32) c << 6 | (uint32) b64url_value[p[3]];
+		/* a value of -1 leaves the upper bits set */
+		if (group >> 24 != 0)
 			return false;
-		q[0] = (unsigned char) (a << 2 | b >> 4);
-		q[1] = (unsigned char) ((b & 15) << 4 | c >> 2);
-		q[2] = (unsigned char) ((c & 3) << 6 | d);
-		p += 4;
-		q += 3;
+		q[0] = (unsigned char) (group >> 16);
+		q[1] = (unsigned char) (group >> 8);
+		q[2] = (unsigned char) group;
 	}
 	if (end - p >= 2)
 	{

@@ -26,6 +26,19 @@ compare_numeric(Numeric value, int64 with)
 		numeric_cmp, NumericGetDatum(value), NumericGetDatum(int64_to_numeric(with))));
 }
 
+/* A whole number from 0 to LAST_SECOND, as nearly all are. */
+static bool
+whole_seconds(Numeric value, int64 *seconds)
+{
+	char *digits = numeric_normalize(value);
+	size_t len = strlen(digits);
+
+	if (len > 12 || strspn(digits, "0123456789") != len)
+		return false;
+	*seconds = strtoi64(digits, NULL, 10);
+	return *seconds <= LAST_SECOND;
+}
+
 /*
  * NumericDate to TimestampTz. Rounded up: for a clock of whole microseconds,
  * now >= exp and now >= ceil(exp) are the same, and so are now < nbf and now < ceil(nbf).
@@ -52,6 +65,7 @@ read_time(Jsonb *claims, const char *name, bool any_finite, bool *has, Timestamp
 {
 	JsonbValue value;
 	Numeric number;
+	int64 seconds;
 
 	*has = false;
 	*time = 0;
@@ -62,7 +76,9 @@ read_time(Jsonb *claims, const char *name, bool any_finite, bool *has, Timestamp
 	number = value.val.numeric;
 	if (numeric_is_nan(number))
 		return false;
-	if (compare_numeric(number, 0) < 0)
+	if (whole_seconds(number, &seconds))
+		*time = (seconds - EPOCH_SHIFT_SECS) * USECS_PER_SEC;
+	else if (compare_numeric(number, 0) < 0)
 	{
 		if (!any_finite)
 			return false;

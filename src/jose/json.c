@@ -48,6 +48,13 @@ typedef struct JsonChecker
 #define NUMERIC_INTEGER_DIGITS 131072
 #define NUMERIC_FRACTION_DIGITS 16383
 
+/* ASCII characters that stand for themselves in a string. */
+static const bool is_plain[256] = {
+	[0x20 ... 0x21] = true,
+	[0x23 ... 0x5B] = true,
+	[0x5D ... 0x7F] = true,
+};
+
 static void
 skip_space(JsonChecker *c)
 {
@@ -123,7 +130,7 @@ scan_string(JsonChecker *c, JsonName *name)
 	{
 		const unsigned char *run = c->p;
 
-		while (c->p < c->end && *c->p >= 0x20 && *c->p < 0x80 && *c->p != '"' && *c->p != '\\')
+		while (c->p < c->end && is_plain[*c->p])
 			c->p++;
 		if (c->p >= c->end)
 			return false;
@@ -267,7 +274,7 @@ names_are_distinct(JsonName *names, size_t n)
 	JsonName *to;
 	bool distinct = true;
 
-	if (n <= 8)
+	if (n <= 16)
 	{
 		for (size_t i = 1; i < n; i++)
 			for (size_t j = 0; j < i; j++)

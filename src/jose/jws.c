@@ -9,12 +9,14 @@
 
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "compat.h"
 #include "jose/jose.h"
 #include "jose/b64.h"
 #include "jose/evp.h"
 #include "jose/json.h"
+#include "jose/to_jsonb.h"
 
 bool
 json_text_is_valid(const char *text, size_t len, int max_depth, bool unique_members)
@@ -45,8 +47,62 @@ parse_object(const unsigned char *text, size_t len, Jsonb **out)
 {
 	if (!json_text_is_valid((const char *) text, len, JOSE_MAX_JSON_DEPTH, true))
 		return false;
-	*out = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum((const char *) text)));
-	return JB_ROOT_IS_OBJECT(*out);
+	*out = json_object_to_jsonb((const char *) text, len);
+	return *out != NULL;
+}
+
+/*
+ * An issuer's tokens have few different headers: the latest ones of all, parsed. What is found was
+ * valid when it was parsed, of the same characters.
+ */
+#define N_HEADERS 8
+#define MAX_HEADER_BYTES 512
+
+static struct
+{
+	size_t len;
+	char encoded[MAX_HEADER_BYTES];
+	Jsonb *parsed;
+} headers[N_HEADERS];
+static int next_header = 0;
+
+static void
+remember_header(const char *encoded, size_t len, const Jsonb *parsed)
+{
+	Jsonb *copy;
+
+	if (len > MAX_HEADER_BYTES)
+		return;
+	copy = MemoryContextAlloc(TopMemoryContext, VARSIZE(parsed));
+	memcpy(copy, parsed, VARSIZE(parsed));
+	if (headers[next_header].parsed != NULL)
+		pfree(headers[next_header].parsed);
+	headers[next_header].parsed = copy;
+	headers[next_header].len = len;
+	memcpy(headers[next_header].encoded, encoded, len);
+	next_header = (next_header + 1) % N_HEADERS;
+}
+
+static bool
+read_header(const char *encoded, size_t len, Jsonb **out)
+{
+	unsigned char *text;
+	size_t text_len;
+
+	for (int i = 0; i < N_HEADERS; i++)
+	{
+		const Jsonb *known = headers[i].parsed;
+
+		if (known == NULL || headers[i].len != len || memcmp(headers[i].encoded, encoded, len) != 0)
+			continue;
+		*out = palloc(VARSIZE(known));
+		memcpy(*out, known, VARSIZE(known));
+		return true;
+	}
+	if (!decode_part(encoded, len, &text, &text_len) || !parse_object(text, text_len, out))
+		return false;
+	remember_header(encoded, len, *out);
+	return true;
 }
 
 static JoseStatus
@@ -114,18 +170,15 @@ JoseStatus
 jws_decode(const char *token, size_t len, JwsToken *out)
 {
 	JwsParts parts;
-	unsigned char *header;
-	size_t header_len;
 	JoseStatus status;
 
 	memset(out, 0, sizeof(*out));
 	status = split_token(token, len, &parts);
 	if (status != JOSE_OK)
 		return status;
-	if (!decode_part(parts.header, parts.header_len, &header, &header_len) ||
+	if (!read_header(parts.header, parts.header_len, &out->header) ||
 		!decode_part(parts.payload, parts.payload_len, &out->payload, &out->payload_len) ||
-		!decode_part(parts.signature, parts.signature_len, &out->signature, &out->signature_len) ||
-		!parse_object(header, header_len, &out->header))
+		!decode_part(parts.signature, parts.signature_len, &out->signature, &out->signature_len))
 		return JOSE_MALFORMED;
 	out->signing_input = token;
 	out->signing_input_len = parts.header_len + 1 + parts.payload_len;
@@ -143,8 +196,7 @@ jws_peek(const char *token, size_t len, Jsonb **header, Jsonb **payload)
 	status = split_token(token, len, &parts);
 	if (status != JOSE_OK)
 		return status;
-	if (header != NULL && (!decode_part(parts.header, parts.header_len, &text, &text_len) ||
-						   !parse_object(text, text_len, header)))
+	if (header != NULL && !read_header(parts.header, parts.header_len, header))
 		return JOSE_MALFORMED;
 	if (payload != NULL && (!decode_part(parts.payload, parts.payload_len, &text, &text_len) ||
 							!parse_object(text, text_len, payload)))

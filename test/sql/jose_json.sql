@@ -37,3 +37,31 @@ END $$;
 SELECT token, pg_temp.look(token) FROM (VALUES ('e30.e30.AA'), ('e30=.e30.AA'), (' e30.e30.AA'), (E'e30\n.e30.AA'), ('e31.e30.AA'), ('eyJhIjoxfQ.e30.AA'), ('eyJhIjoxfR.e30.AA'), ('e3.e30.AA'), ('e.e30.AA'),
 	('.e30.AA'), ('e30.e30.'), ('e30.e30'), ('e30'), (''), ('e30.e30.AA.AA'), ('e30.e30.AA.'), ('eyJhIjoiPj8_In0.e30.AA'), ('eyJhIjoiPj8/In0.e30.AA')) AS t (token)
 ORDER BY token COLLATE "C";
+
+-- What a token's payload becomes is what jsonb's own input makes of the text: random objects, written with and without
+-- white space, with numbers of every form, escapes, empty containers.
+CREATE FUNCTION pg_temp.random_json(depth int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE space text := (ARRAY['', '', ' ', E'\n', E' \t\r '])[1 + floor(random() * 5)]; n int := floor(random() * 5); parts text[] := '{}';
+BEGIN
+  CASE (CASE WHEN depth = 0 THEN 6 ELSE floor(random() * (CASE WHEN depth > 5 THEN 5 ELSE 8 END))::int END)
+    WHEN 0 THEN RETURN (ARRAY['0', '-0', '7', '-12', '1900000000', '123456789012345678', '-99999999999999999', '1234567890123456789', '9223372036854775808', '1.50', '-0.0', '1e3', '2E-2', '12345678901234567890.123'])[1 + floor(random() * 14)];
+    WHEN 1 THEN RETURN (ARRAY['true', 'false', 'null'])[1 + floor(random() * 3)];
+    WHEN 2 THEN RETURN to_json((ARRAY['', 'a', 'Patient/1', 'ü', '𝄞', 'a,b:{}[]', 'launch/patient openid', repeat('x', 200)])[1 + floor(random() * 8)])::text;
+    WHEN 3 THEN RETURN (ARRAY['"\n"', '"\u0041\/"', '"\"\\"', '"\ud834\udd1e"'])[1 + floor(random() * 4)];
+    WHEN 4 THEN RETURN (ARRAY['[]', '{}', '[ ]', '{ }'])[1 + floor(random() * 4)];
+    WHEN 5 THEN
+      FOR i IN 1..n LOOP parts := parts || (space || pg_temp.random_json(depth + 1) || space); END LOOP;
+      RETURN '[' || array_to_string(parts, ',') || ']';
+    ELSE
+      FOR i IN 1..n LOOP parts := parts || (space || to_json((ARRAY['', 'aud', 'ä', 'longer name'])[1 + floor(random() * 4)] || i) || space || ':' || space || pg_temp.random_json(depth + 1) || space); END LOOP;
+      RETURN space || '{' || array_to_string(parts, ',') || '}' || space;
+  END CASE;
+END $$;
+SELECT setseed(0.25);
+SELECT count(*) AS texts, count(*) FILTER (WHERE NOT same) AS wrong
+FROM (SELECT made = text::jsonb AND made::text = text::jsonb::text AND pg_column_size(made) = pg_column_size(text::jsonb) AS same
+  FROM (SELECT text, smart.jwt_payload('e30.' || pg_temp.b64(convert_to(text, 'UTF8')) || '.AA') AS made
+    FROM (SELECT pg_temp.random_json(0) AS text FROM generate_series(1, 3000)) t OFFSET 0) t OFFSET 0) t;
+-- headers that are met again are the same, whatever came in between
+SELECT count(DISTINCT header) AS headers, bool_and(header ->> 'kid' = (i % 12)::text) AS own
+FROM (SELECT i, smart.jwt_header(pg_temp.b64(convert_to(format('{"alg":"RS256","kid":"%s"}', i % 12), 'UTF8')) || '.e30.AA') AS header FROM generate_series(1, 100) i) t;

@@ -711,7 +711,7 @@ END $$;
 SELECT * FROM pg_temp.seen_of_many();
 RESET ROLE;
 SELECT bool_or(name = 'smart_fhir query') AS trees, max(total_bytes) FILTER (WHERE name = 'smart_fhir queries') > 50000 AS texts,
-  sum(total_bytes) FILTER (WHERE name ~ '^smart_fhir (plan|quer)') < 150 * 8192 AS bounded
+  sum(total_bytes) FILTER (WHERE name ~ '^smart_fhir (plan|quer)') < 3000000 AS bounded
 FROM pg_backend_memory_contexts;
 -- made anew when what they rest on changes
 ANALYZE guard_test.kept;
