@@ -21,6 +21,7 @@
 #include "policy/forms.h"
 #include "session/revocation.h"
 #include "session/session.h"
+#include "session/stat.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
 PG_MODULE_MAGIC_EXT(.name = "smart_fhir", .version = SMART_FHIR_VERSION);
@@ -34,6 +35,7 @@ void
 _PG_init(void)
 {
 	file_settings_note();
+	stat_init();
 	session_init();
 	session_cache_init();
 	issuer_init();

@@ -183,6 +183,7 @@ record_write(void)
 	if (written++ == 0 && at_exit != NULL)
 		on_proc_exit(at_exit, (Datum) 0);
 	audit_log_write(record.data);
+	stat_count(STAT_AUDIT_RECORDS);
 }
 
 int64

@@ -53,6 +53,8 @@ typedef enum JoseStatus
 	JOSE_STALE_KEYS		  /* stale_keys: the issuer's keys were fetched too long ago */
 } JoseStatus;
 
+#define JOSE_N_STATUS (JOSE_STALE_KEYS + 1)
+
 extern const char *jose_status_code(JoseStatus status);
 extern const char *jose_status_detail(JoseStatus status);
 

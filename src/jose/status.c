@@ -89,7 +89,7 @@ jose_raise_detail(JoseStatus status, const char *detail, const char *hint)
 				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				errmsg("cannot log in while a cursor WITH HOLD is open"),
 				errdetail("%s", detail),
-				errhint("Close the cursor, or run CLOSE ALL, before logging in."),
+				errhint("Close it, or use DISCARD ALL when a connection goes back to its pool."),
 				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, text->code),
 				errhidestmt(true),

@@ -75,6 +75,7 @@
 #include "policy/regular.h"
 #include "policy/statement.h"
 #include "session/session.h"
+#include "session/stat.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy_support);
 
@@ -302,6 +303,7 @@ note_form(FuncExpr *call, PolicyForm form)
 {
 	Node *type = list_nth(call->args, POLICY_TYPE);
 
+	stat_count(STAT_FORMS_PLANNED);
 	if (!IsA(type, Const))
 		type = (Node *) makeNullConst(TEXTOID, -1, DEFAULT_COLLATION_OID);
 	statement_note_call(list_make3(list_nth(call->args, POLICY_COMMAND),

@@ -21,6 +21,7 @@
 #include "policy/spelling.h"
 #include "policy/statement.h"
 #include "session/session.h"
+#include "session/stat.h"
 
 PG_FUNCTION_INFO_V1(smart_row_policy);
 
@@ -40,6 +41,7 @@ typedef struct PolicyState
 void
 policy_raise_insufficient(const char *letters, const char *type, const char *cause)
 {
+	stat_count(STAT_INSUFFICIENT_SCOPE);
 	ereport(
 		ERROR,
 		errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),

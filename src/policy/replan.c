@@ -28,6 +28,7 @@
 #include "policy/kept_query.h"
 #include "policy/marks.h"
 #include "policy/replan.h"
+#include "session/stat.h"
 
 #define MAX_PLANS 1024
 #define MAX_BYTES (2 * 1024 * 1024)
@@ -71,6 +72,7 @@ static const Query *under_way = NULL;
 static void
 forget(Replanned *replanned)
 {
+	stat_count(STAT_PLANS_DROPPED);
 	(void) hash_search(kept_plans, &replanned->key, HASH_REMOVE, NULL);
 	dlist_delete(&replanned->node);
 	n_kept--;
@@ -171,6 +173,7 @@ keep(Replanned *replanned)
 	n_kept++;
 	kept_bytes += replanned->size;
 	replanned->kept = true;
+	stat_count(STAT_PLANS_KEPT);
 }
 
 static Replanned *

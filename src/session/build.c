@@ -21,6 +21,7 @@
 #include "session/context.h"
 #include "session/scope_claim.h"
 #include "session/session.h"
+#include "session/verify.h"
 
 /* What claims and options say, before any context function was asked. */
 typedef struct Derived
@@ -44,8 +45,7 @@ derive(const Issuer *issuer, Jsonb *claims, Derived *out)
 	memset(out, 0, sizeof(*out));
 	status = session_claims_read(issuer, claims, read);
 	if (status != JOSE_OK)
-		jose_raise_detail(
-			status, read->problem != NULL ? read->problem : jose_status_detail(status), NULL);
+		session_refuse_for(status, read->problem);
 	out->scope = session_scope_from_claim(
 		read->scope, read->scope_malformed, issuer->levels, &out->grants, &out->ignored);
 

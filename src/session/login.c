@@ -21,6 +21,7 @@
 #include "session/log_mask.h"
 #include "session/revocation.h"
 #include "session/session.h"
+#include "session/stat.h"
 #include "session/trail.h"
 #include "session/verify.h"
 
@@ -89,14 +90,7 @@ begin_login(void)
 				errhidestmt(true));
 	logged_out = false;
 	if (session_has_held_cursor())
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("cannot log in while a cursor WITH HOLD is open"),
-				errdetail("Its stored rows belong to an earlier session."),
-				errhint("Close it, or use DISCARD ALL when a connection goes back to its pool."),
-				errhidestmt(true),
-				err_generic_string(PG_DIAG_SCHEMA_NAME, "smart"),
-				err_generic_string(PG_DIAG_CONSTRAINT_NAME, jose_status_code(JOSE_HELD_CURSOR)));
+		session_refuse_for(JOSE_HELD_CURSOR, NULL);
 }
 
 static void
@@ -111,6 +105,7 @@ put_in_force(Session *session, uint64 unrevoked_at, bool local, int32 interactio
 	session_set(session, local || session->ends_at == DT_NOEND);
 	if (!logged_out)
 		session_restore_floor(floor);
+	stat_count(STAT_LOGINS);
 }
 
 static void
@@ -281,14 +276,16 @@ log_in(FunctionCallInfo fcinfo)
 	begin_login();
 	parse_interaction(fcinfo, 2, &interaction, &name);
 	if (PG_ARGISNULL(0))
-		jose_raise_detail(JOSE_MALFORMED, "The token is NULL.", NULL);
+		session_refuse_for(JOSE_MALFORMED, "The token is NULL.");
 	/* look at the size before anything is decompressed or copied */
 	if (toast_raw_datum_size(PG_GETARG_DATUM(0)) > JOSE_MAX_TOKEN_BYTES + VARHDRSZ)
-		jose_raise(JOSE_TOO_LARGE);
+		session_refuse_for(JOSE_TOO_LARGE, NULL);
 	token = PG_GETARG_TEXT_PP(0);
 	session_digest(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest);
 	session = session_cache_find(digest, &unrevoked_at);
-	if (session == NULL)
+	if (session != NULL)
+		stat_count(STAT_CACHE_HITS);
+	else
 		session =
 			session_from_token(VARDATA_ANY(token), VARSIZE_ANY_EXHDR(token), digest, &unrevoked_at);
 	put_in_force(session, unrevoked_at, local, interaction, name, floor);
@@ -314,7 +311,7 @@ assume(FunctionCallInfo fcinfo)
 	begin_login();
 	parse_interaction(fcinfo, 3, &interaction, &name);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		jose_raise_detail(JOSE_MALFORMED, "The claims or the issuer are NULL.", NULL);
+		session_refuse_for(JOSE_MALFORMED, "The claims or the issuer are NULL.");
 	source.issuer_epoch = issuer_epoch();
 	issuer_hold();
 	login_running = true;

@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "session/stat.h"
 #include "session/verify.h"
 
 #define OPAQUE_HINT                                                                                \
@@ -508,8 +509,17 @@ session_verify_whole(const char *token, size_t len, const char *issuer_name, Ses
 void
 session_refuse(const SessionFinding *finding)
 {
+	stat_count_refused(finding->status);
 	jose_raise_detail(finding->status,
 					  finding->detail != NULL ? finding->detail
 											  : jose_status_detail(finding->status),
 					  finding->hint);
+}
+
+void
+session_refuse_for(JoseStatus status, const char *detail)
+{
+	SessionFinding finding = {.status = status, .detail = detail};
+
+	session_refuse(&finding);
 }

@@ -120,5 +120,7 @@ extern Session *session_rehearse(const char *token, size_t len, const char *issu
 
 /* ereport(ERROR) 28000 for a finding that is no JOSE_OK. */
 extern void session_refuse(const SessionFinding *finding) pg_attribute_noreturn();
+/* The same for a status alone; detail NULL: that of the status. */
+extern void session_refuse_for(JoseStatus status, const char *detail) pg_attribute_noreturn();
 
 #endif /* SMART_FHIR_SESSION_VERIFY_H */
