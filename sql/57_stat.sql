@@ -6,7 +6,7 @@ REVOKE EXECUTE ON FUNCTION smart_internal.stat() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION smart_internal.stat() TO pg_monitor;
 COMMENT ON FUNCTION smart_internal.stat() IS 'The rows of the view smart.stat.';
 
-CREATE VIEW smart.stat AS SELECT s.name, s.value FROM smart_internal.stat() s;
+CREATE VIEW smart.stat WITH (security_invoker = true) AS SELECT s.name, s.value FROM smart_internal.stat() s;
 REVOKE ALL ON smart.stat FROM PUBLIC;
 GRANT SELECT ON smart.stat TO pg_monitor;
 COMMENT ON VIEW smart.stat IS
