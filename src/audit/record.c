@@ -20,6 +20,7 @@
 #include "audit/identity.h"
 #include "audit/log.h"
 #include "audit/record.h"
+#include "session/stat.h"
 
 /* `,"clipped":true` and the mac */
 #define ROOM_TO_END (16 + 9 + IDENTITY_MAC_HEX + 2)

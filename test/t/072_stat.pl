@@ -77,7 +77,7 @@ $node->append_conf('postgresql.conf', "shared_preload_libraries = 'smart_fhir'")
 $node->restart;
 in_one_session($logins);
 is($node->safe_psql('postgres', $counted), $sum, 'with shared memory, of every backend');
-$node->safe_psql('postgres', 'CREATE DATABASE other');
+$node->safe_psql('postgres', q{CREATE DATABASE other});
 $node->safe_psql('other', 'CREATE EXTENSION smart_fhir');
 is($node->safe_psql('other', $counted), $sum, 'and every database');
 is($node->safe_psql('postgres', "SET ROLE watcher; $counted"), $sum, 'pg_monitor reads them');
@@ -88,6 +88,8 @@ for my $sql ('SELECT * FROM smart.stat', 'SELECT * FROM smart_internal.stat()', 
 }
 my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE watcher; SELECT smart.stat_reset()');
 like($err, qr/permission denied/, 'nor does pg_monitor set them to 0');
+my %audited = map { split / / } split /, /, in_one_session("SET smart_fhir.audit = 'logins'; SELECT smart.stat_reset(); $logins $counted");
+cmp_ok($audited{audit_records} // 0, '>=', 6, 'lines of the audit trail');
 $node->safe_psql('postgres', 'SELECT smart.stat_reset()');
 is($node->safe_psql('other', $counted), '', 'set to 0 for all');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT name, ', ' ORDER BY name) FROM smart.stat WHERE name !~ '^refused\.'}),
