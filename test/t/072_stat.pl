@@ -88,11 +88,13 @@ for my $sql ('SELECT * FROM smart.stat', 'SELECT * FROM smart_internal.stat()', 
 }
 my ($status, $out, $err) = $node->psql('postgres', 'SET ROLE watcher; SELECT smart.stat_reset()');
 like($err, qr/permission denied/, 'nor does pg_monitor set them to 0');
-my %audited = map { split / / } split /, /, in_one_session("SET smart_fhir.audit = 'logins'; SELECT smart.stat_reset(); $logins $counted");
-cmp_ok($audited{audit_records} // 0, '>=', 6, 'lines of the audit trail');
 $node->safe_psql('postgres', 'SELECT smart.stat_reset()');
 is($node->safe_psql('other', $counted), '', 'set to 0 for all');
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT name, ', ' ORDER BY name) FROM smart.stat WHERE name !~ '^refused\.'}),
   'audit_records, cache_hits, forms_planned, logins, plans_dropped, plans_kept', 'every name is there, at 0 too');
+
+# The last: a session that had records ends with one more.
+my %audited = map { split / / } split /, /, in_one_session("SET smart_fhir.audit = 'logins'; SELECT smart.stat_reset(); $logins $counted");
+cmp_ok($audited{audit_records} // 0, '>=', 6, 'lines of the audit trail');
 
 done_testing();
