@@ -67,7 +67,7 @@ SET ROLE app;
 } . join('', map { qq{BEGIN; SELECT smart.login(:'patient'); EXECUTE rows; COMMIT;\nBEGIN; SELECT smart.login(:'backend'); EXECUTE rows; COMMIT;\n} } 1 .. 4) . 'RESET ROLE;';
 my %plans = map { split / / } split /, /, in_one_session("$plans $counted");
 is($plans{plans_kept}, 1, 'a plan for the other session is kept');
-cmp_ok($plans{forms_planned}, '>=', 3, 'the policy took a form each time that it was planned');
+cmp_ok($plans{forms_planned}, '>=', 2, 'the policy took a form each time that it was planned');
 is($plans{plans_dropped}, undef, 'and none was dropped');
 %plans = map { split / / } split /, /, in_one_session("$plans ALTER TABLE o ADD COLUMN later int; SET ROLE app; BEGIN; SELECT smart.login(:'backend'); EXECUTE rows; COMMIT; BEGIN; SELECT smart.login(:'patient'); EXECUTE rows; COMMIT; BEGIN; SELECT smart.login(:'backend'); EXECUTE rows; COMMIT; RESET ROLE; $counted");
 cmp_ok($plans{logins}, '==', 11, 'the session went on');
