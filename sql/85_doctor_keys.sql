@@ -37,7 +37,16 @@ BEGIN
       SELECT 'warning', 'keys_stale', smart_internal.doctor_url(s.issuer),
         CASE WHEN s.fetched_at IS NULL THEN 'No key set was fetched from its jwks_uri yet.' ELSE 'The key set is past its time, and no good answer came since.' END,
         'See that smart_fhir_keys runs and reaches the issuer; smart.issuer_key_state has the last error.'
-      FROM smart.issuer_key_state s WHERE s.fetched_at IS NULL OR s.expires_at < clock_timestamp() $q$;
+      FROM smart.issuer_key_state s
+      -- a fetch begins when the time is over
+      WHERE s.fetched_at IS NULL OR s.expires_at < clock_timestamp() - CASE WHEN s.failures = 0 THEN interval '5 min' ELSE '0' END $q$;
+  END IF;
+  IF to_regclass('smart_internal.oauth_client_fetch') IS NOT NULL THEN
+    RETURN QUERY EXECUTE $q$
+      SELECT 'info', 'keys_stale', smart_internal.doctor_ident(f.client_id), format('The jwks_uri of this client had no good answer for a day: %s.', f.last_error),
+        'Ask who runs the client, or give its keys with smart.set_client_jwks() or smart.update_client().'
+      FROM smart_internal.oauth_client_fetch f JOIN smart.client c USING (client_id)
+      WHERE c.enabled AND c.metadata ->> 'jwks_uri' = f.jwks_uri AND f.failures > 0 AND coalesce(f.fetched_at, c.changed_at) < clock_timestamp() - interval '1 day' $q$;
   END IF;
   IF to_regclass('smart_internal.oauth_signing_key') IS NOT NULL THEN
     RETURN QUERY EXECUTE $q$

@@ -29,6 +29,10 @@ export PG_CONFIG
 bindir=$("$PG_CONFIG" --bindir)
 say "$("$PG_CONFIG" --version), libjwt $(pkg-config --modversion libjwt), $(openssl version | cut -d' ' -f1,2), $(gcc --version | sed -n 1p)"
 
+if has tap 'test/oidc/package.json'; then
+  command -v node >/dev/null && "$ROOT/tools/setup_node.sh" "$ROOT/test/oidc" || say 'left out: a real OpenID provider (Node.js or npm packages are not there)'
+fi
+
 private_dir
 tree=$WORK/tree
 copy_tree "$tree"

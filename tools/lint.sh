@@ -38,7 +38,7 @@ check 'layers and circles' perl tools/check_layers.pl
 if command -v clang-tidy >/dev/null; then
   check clang-tidy clang-tidy --quiet --warnings-as-errors='*' \
     --checks='-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-sizeof-expression,-bugprone-macro-parentheses,-bugprone-assignment-in-if-condition,-bugprone-suspicious-include,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-core.StackAddressEscape,-clang-analyzer-optin.performance.Padding' \
-    src/*.c src/*/*.c -- -std=gnu99 $includes "$define"
+    src/*.c src/*/*.c programs/*/*.c -- -std=gnu11 $includes -I"$("$PG_CONFIG" --includedir)" "$define"
 else
   say 'absent  clang-tidy'
 fi
@@ -46,7 +46,7 @@ if command -v cppcheck >/dev/null; then
   check cppcheck cppcheck -q --std=c99 --language=c --enable=warning,portability --inline-suppr --error-exitcode=1 \
     --suppress=unknownMacro --suppress=missingInclude --suppress=nullPointerRedundantCheck \
     --suppress=nullPointerArithmeticRedundantCheck --suppress=ctunullpointer \
-    -DPGDLLEXPORT= '-Dereport(...)=exit(1)' '-Delog(...)=exit(1)' -DPG_VERSION_NUM="$(pg_version_num)" "$define" -Isrc src
+    -DPGDLLEXPORT= '-Dereport(...)=exit(1)' '-Delog(...)=exit(1)' -DPG_VERSION_NUM="$(pg_version_num)" "$define" -Isrc src programs
 else
   say 'absent  cppcheck'
 fi

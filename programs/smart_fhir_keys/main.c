@@ -39,48 +39,44 @@ wait_for_workers(const sigset_t *signals, const atomic_int *ended, int n)
 	return true;
 }
 
-int
-main(int argc, char **argv)
+/* What is needed before the first thread begins. */
+static bool
+prepare(const Options *options, sigset_t *signals)
 {
-	Options options;
-	Worker *workers;
-	pthread_t *threads;
-	sigset_t signals;
-	atomic_int ended = 0;
-	bool failed = false;
-	int code = options_read(&options, argc, argv);
+	sigemptyset(signals);
+	sigaddset(signals, SIGTERM);
+	sigaddset(signals, SIGINT);
+	sigaddset(signals, SIGUSR1);
+	return pthread_sigmask(SIG_BLOCK, signals, NULL) == 0 && signal(SIGPIPE, SIG_IGN) != SIG_ERR &&
+		   stop_init() && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK &&
+		   keys_file_init(options->keys_file, options->n_connections);
+}
 
-	if (code >= 0)
-		return code;
-	workers = calloc(options.n_connections, sizeof(Worker));
-	threads = calloc(options.n_connections, sizeof(pthread_t));
-	sigemptyset(&signals);
-	sigaddset(&signals, SIGTERM);
-	sigaddset(&signals, SIGINT);
-	sigaddset(&signals, SIGUSR1);
-	if (workers == NULL || threads == NULL || pthread_sigmask(SIG_BLOCK, &signals, NULL) != 0 ||
-		signal(SIGPIPE, SIG_IGN) == SIG_ERR || !stop_init() ||
-		curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-		!keys_file_init(options.keys_file, options.n_connections))
+/* The exit code. */
+static int
+run(const Options *options, Worker *workers, pthread_t *threads)
+{
+	atomic_int ended = 0;
+	sigset_t signals;
+	bool failed = !prepare(options, &signals);
+
+	for (int i = 0; !failed && i < options->n_connections; i++)
 	{
+		workers[i] = (Worker){.options = options, .number = i, .ended = &ended};
+		failed = pthread_create(&threads[i], NULL, worker_run, &workers[i]) != 0;
+	}
+	if (failed)
+	{
+		/* with the threads that began */
 		log_event(NULL, "could not start");
-		return EXIT_FAILURE;
+		_exit(EXIT_FAILURE);
 	}
-	for (int i = 0; i < options.n_connections; i++)
-	{
-		workers[i] = (Worker){.options = &options, .number = i, .ended = &ended};
-		if (pthread_create(&threads[i], NULL, worker_run, &workers[i]) != 0)
-		{
-			log_event(NULL, "could not start");
-			return EXIT_FAILURE;
-		}
-	}
-	if (!wait_for_workers(&signals, &ended, options.n_connections))
+	if (!wait_for_workers(&signals, &ended, options->n_connections))
 	{
 		log_event(NULL, "stopped");
 		_exit(EXIT_SUCCESS);
 	}
-	for (int i = 0; i < options.n_connections; i++)
+	for (int i = 0; i < options->n_connections; i++)
 	{
 		pthread_join(threads[i], NULL);
 		failed = failed || workers[i].failed;
@@ -88,8 +84,24 @@ main(int argc, char **argv)
 	curl_global_cleanup();
 	if (stopping())
 		log_event(NULL, "stopped");
-	free(workers);
-	free(threads);
+	return options->once && failed && !stopping() ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int
+main(int argc, char **argv)
+{
+	Options options;
+	int code = options_read(&options, argc, argv);
+
+	if (code < 0)
+	{
+		Worker *workers = calloc(options.n_connections, sizeof(Worker));
+		pthread_t *threads = calloc(options.n_connections, sizeof(pthread_t));
+
+		code = workers != NULL && threads != NULL ? run(&options, workers, threads) : EXIT_FAILURE;
+		free(workers);
+		free(threads);
+	}
 	free(options.connections);
-	return options.once && failed && !stopping() ? EXIT_FAILURE : EXIT_SUCCESS;
+	return code;
 }

@@ -310,6 +310,11 @@ is($code, 0, 'a client that fails does not make --once fail');
 my %errors = map { split(/\|/) } split(/\n/, sql(q{SELECT client_id, last_error FROM smart_internal.oauth_client_fetch WHERE last_error IS NOT NULL}));
 is($errors{$_} // 'no error', 'address', "then not from $client{$_}") for sort { $client{$a} cmp $client{$b} } keys %client;
 is(scalar($server->requests(qr/stranger/)), 0, 'and nobody was asked');
+is(sql(q{SELECT count(*) FROM smart.doctor() WHERE code = 'keys_stale' AND severity = 'info'}), '0', 'doctor(): not before a day');
+sql(q{UPDATE smart_internal.oauth_client SET changed_at = now() - interval '2 days' WHERE client_id = (SELECT min(client_id) FROM smart_internal.oauth_client WHERE dynamic)});
+is(sql(q{SELECT severity, problem FROM smart.doctor() WHERE code = 'keys_stale' AND severity = 'info'}), 'info|The jwks_uri of this client had no good answer for a day: address.', 'doctor(): keys_stale of a client');
+sql(qq{SELECT smart.set_client_jwks(min(client_id), '$keys_a') FROM smart_internal.oauth_client WHERE dynamic});
+is(sql(q{SELECT count(*) FROM smart.doctor() WHERE code = 'keys_stale' AND severity = 'info'}), '0', 'doctor(): gone after set_client_jwks()');
 # through a proxy not at all; the proxy would take the place of the address that is judged
 sql(q{SELECT smart.disable_client(client_id) FROM smart.client WHERE dynamic});
 my $abroad = $registered->('https://abroad.example/keys');
