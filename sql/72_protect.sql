@@ -450,8 +450,10 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp SET jit 
       WHERE smart_internal.has_irregular_rows(c.oid)
       UNION ALL
       SELECT 13, 'what it follows is not kept'
-      WHERE i.options ? 'follow' AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND t.tgenabled = 'A'
-              AND t.tgfoid = 'smart_internal.keep_followed()'::regprocedure)
+      WHERE i.options ? 'follow' AND EXISTS (
+        SELECT FROM smart_internal.partitions(c.oid) t WHERE t.kind = 'r'
+          AND (SELECT count(*) FROM pg_trigger g WHERE g.tgrelid = t.relid AND g.tgenabled = 'A'
+                 AND g.tgfoid = 'smart_internal.keep_followed()'::regprocedure) <> 2)
       UNION ALL
       SELECT 14, 'its keys are not kept in one spelling'
       WHERE c.relkind = 'r' AND i.options ? 'patients_form' AND NOT i.options ? 'follow'
@@ -485,9 +487,10 @@ LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp 
 DECLARE
   part record;
   hazards text;
+  leaves regclass[] := '{}';
 BEGIN
   FOR part IN
-    SELECT DISTINCT t.relid, root.policy_relation
+    SELECT DISTINCT t.relid, t.kind, root.policy_relation, smart_internal.own_policies(t.relid) IS NULL AS bare
     FROM pg_event_trigger_ddl_commands() d
     -- without locks: parallel restores would meet in a deadlock
     CROSS JOIN LATERAL smart_internal.partitions(d.objid) t
@@ -497,10 +500,14 @@ BEGIN
       LIMIT 1) root
     WHERE d.classid = 'pg_class'::regclass AND d.objsubid = 0
       AND (SELECT c.relkind FROM pg_class c WHERE c.oid = d.objid) IN ('r', 'p')
-      AND t.kind IN ('r', 'p') AND smart_internal.own_policies(t.relid) IS NULL
+      AND t.kind IN ('r', 'p')
       -- no other ALTER TABLE: a restore runs some, and is about to make the policies itself
       AND (d.command_tag = 'CREATE TABLE' OR smart_internal.attaches_partition(d.command))
   LOOP
+    IF part.kind = 'r' THEN
+      leaves := leaves || part.relid::regclass;
+    END IF;
+    CONTINUE WHEN NOT part.bare;
     PERFORM smart_internal.copy_policies(part.policy_relation::regclass, part.relid::regclass);
     PERFORM smart_internal.enforce_policies(part.relid::regclass);
     RAISE NOTICE 'protected partition %', part.relid::regclass;
@@ -509,10 +516,15 @@ BEGIN
       RAISE WARNING 'partition % is protected in spite of: %', part.relid::regclass, hazards;
     END IF;
   END LOOP;
+  PERFORM smart_internal.follow_partitions(r.root, array_agg(r.leaf))
+  FROM (SELECT l.leaf, (SELECT a.relid::regclass FROM pg_partition_ancestors(l.leaf) WITH ORDINALITY a (relid, n)
+                        WHERE smart_internal.own_policies(a.relid) IS NOT NULL ORDER BY a.n DESC LIMIT 1) AS root
+        FROM unnest(leaves) l (leaf)) r
+  GROUP BY r.root;
 END
 $$;
 REVOKE ALL ON FUNCTION smart_internal.protect_new_partitions() FROM PUBLIC;
-COMMENT ON FUNCTION smart_internal.protect_new_partitions() IS 'Event trigger: partitions made or attached later get the policies of their table.';
+COMMENT ON FUNCTION smart_internal.protect_new_partitions() IS 'Event trigger: partitions made or attached later get the policies of their table, and the triggers of follow.';
 
 CREATE EVENT TRIGGER smart_fhir_partitions ON ddl_command_end
   WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA') EXECUTE FUNCTION smart_internal.protect_new_partitions();

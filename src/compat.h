@@ -46,12 +46,11 @@
 #include "utils/lsyscache.h"
 #if PG_VERSION_NUM >= 160000
 #include "catalog/pg_proc.h"
-#define compat_proc_aclcheck_of(oid, role)                                                         \
-	object_aclcheck(ProcedureRelationId, (oid), (role), ACL_EXECUTE)
+#define compat_proc_aclcheck(oid)                                                                  \
+	object_aclcheck(ProcedureRelationId, (oid), GetUserId(), ACL_EXECUTE)
 #else
-#define compat_proc_aclcheck_of(oid, role) pg_proc_aclcheck((oid), (role), ACL_EXECUTE)
+#define compat_proc_aclcheck(oid) pg_proc_aclcheck((oid), GetUserId(), ACL_EXECUTE)
 #endif
-#define compat_proc_aclcheck(oid) compat_proc_aclcheck_of((oid), GetUserId())
 static inline void
 compat_check_execute(Oid function)
 {

@@ -3,10 +3,13 @@
  *		Which tables follow which.
  *
  * A link is a constraint trigger on the followed table FROM the following one: PostgreSQL stores
- * both as OIDs, follows them through renames, writes their present names into dumps, clones the
- * trigger to partitions, and drops it with either table. No name is ever looked up. Nobody may
- * execute the trigger's function, and so nobody but smart_internal.link_follower() below, which
- * asks for the owner of both tables, makes a link; who only restores a dump is a superuser.
+ * both as OIDs, follows them through renames, writes their present names into dumps, and drops it
+ * with either table. No name is ever looked up. Nobody may execute the trigger's function, and so
+ * nobody but smart_internal.link_follower() below, which asks for the owner of both tables, makes
+ * a link; who only restores a dump is a superuser. That is why a partitioned table has no such
+ * trigger itself, but each leaf has: whoever makes a partition would have to be allowed to execute
+ * the function of each one that PostgreSQL clones. A leaf's link says so, and counts as the table's
+ * while the leaf is a partition.
  */
 #include "postgres.h"
 
@@ -23,7 +26,6 @@
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
@@ -93,6 +95,9 @@ follow_leaves(Oid relid)
 	return leaves;
 }
 
+/* The links' second argument, on a leaf partition. */
+#define PART_ARGUMENT "partition"
+
 List *
 follow_followers(Relation followed)
 {
@@ -101,9 +106,30 @@ follow_followers(Relation followed)
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
 		if (OidIsValid(triggers->triggers[i].tgconstrrelid) &&
+			(triggers->triggers[i].tgnargs == 1 || followed->rd_rel->relispartition) &&
 			is_link(triggers->triggers[i].tgfoid))
 			followers = list_append_unique_oid(followers, triggers->triggers[i].tgconstrrelid);
 	return followers;
+}
+
+/* The link that a trigger makes, appended, unless another leaf's says the same. */
+static FollowedTable *
+add_link(FollowedTable *links, int *n, Form_pg_trigger trigger, bytea *args)
+{
+	bool part = trigger->tgnargs > 1;
+	FollowedTable link;
+
+	if (trigger->tgnargs < 1 || (part && !get_rel_relispartition(trigger->tgrelid)))
+		return links;
+	link.relid = part ? follow_root(trigger->tgrelid) : trigger->tgrelid;
+	/* ends with a NUL */
+	strlcpy(link.type, VARDATA_ANY(args), Min(sizeof(link.type), (size_t) VARSIZE_ANY_EXHDR(args)));
+	for (int i = 0; i < *n; i++)
+		if (links[i].relid == link.relid && strcmp(links[i].type, link.type) == 0)
+			return links;
+	links = repalloc(links, sizeof(FollowedTable) * (*n + 1));
+	links[(*n)++] = link;
+	return links;
 }
 
 /* The links FROM a table, appended. */
@@ -150,20 +176,8 @@ read_links(Oid follower, FollowedTable *links, int *n)
 			Datum args =
 				heap_getattr(stored, Anum_pg_trigger_tgargs, RelationGetDescr(triggers), &isnull);
 
-			/* of the clones on partitions, the table's own trigger speaks */
-			if (trigger->tgconstrrelid == follower && !OidIsValid(trigger->tgparentid) &&
-				trigger->tgnargs == 1 && !isnull && is_link(trigger->tgfoid))
-			{
-				bytea *type = DatumGetByteaPP(args);
-
-				links = repalloc(links, sizeof(FollowedTable) * (*n + 1));
-				links[*n].relid = trigger->tgrelid;
-				/* ends with a NUL */
-				strlcpy(links[*n].type,
-						VARDATA_ANY(type),
-						Min(sizeof(links->type), (size_t) VARSIZE_ANY_EXHDR(type)));
-				(*n)++;
-			}
+			if (trigger->tgconstrrelid == follower && !isnull && is_link(trigger->tgfoid))
+				links = add_link(links, n, trigger, DatumGetByteaPP(args));
 		}
 		systable_endscan(trigger_scan);
 	}
@@ -276,42 +290,23 @@ free_name(Relation rel, const char *stem)
 }
 
 static Relation
-open_own_table(Oid relid)
+open_own_table(Oid relid, LOCKMODE mode)
 {
 	Relation rel;
 
 	(void) owner_checked(relid);
-	rel = table_open(relid, ShareRowExclusiveLock);
+	rel = table_open(relid, mode);
 	/* it may have been given away while we waited */
 	(void) owner_checked(relid);
 	if (rel->rd_rel->relkind != RELKIND_RELATION &&
-		rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE)
+		(rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE || mode != AccessShareLock))
 		ereport(ERROR,
 				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("\"%s\" is not a table", RelationGetRelationName(rel)));
+				errmsg(rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE
+						   ? "\"%s\" is a partitioned table: its partitions have the triggers"
+						   : "\"%s\" is not a table",
+					   RelationGetRelationName(rel)));
 	return rel;
-}
-
-/*
- * New partitions get clones of their table's triggers, and PostgreSQL asks whoever makes one for
- * the right to the function.
- */
-static void
-allow_partitions(Relation rel, Oid function, const char *name)
-{
-	char *owner = GetUserNameFromId(rel->rd_rel->relowner, false);
-
-	if (rel->rd_rel->relkind != RELKIND_PARTITIONED_TABLE ||
-		compat_proc_aclcheck_of(function, rel->rd_rel->relowner) == ACLCHECK_OK)
-		return;
-	if (SPI_connect() != SPI_OK_CONNECT ||
-		SPI_execute(psprintf("GRANT EXECUTE ON FUNCTION smart_internal.%s() TO %s",
-							 name,
-							 quote_identifier(owner)),
-					false,
-					0) != SPI_OK_UTILITY)
-		elog(ERROR, "could not grant a trigger's function");
-	SPI_finish();
 }
 
 static void
@@ -325,7 +320,6 @@ make_trigger(CreateTrigStmt *stmt, Relation rel, Oid from, const char *function)
 	stmt->row = true;
 	/* nobody may execute the functions, and CREATE TRIGGER asks for that */
 	before = become_owner(BOOTSTRAP_SUPERUSERID);
-	allow_partitions(rel, funcid, function);
 	(void) CreateTriggerFiringOn(stmt,
 								 NULL,
 								 RelationGetRelid(rel),
@@ -342,19 +336,24 @@ make_trigger(CreateTrigStmt *stmt, Relation rel, Oid from, const char *function)
 	CommandCounterIncrement();
 }
 
-/* smart_internal.link_follower(followed regclass, follower regclass, type text) */
+/* smart_internal.link_follower(followed regclass, follower regclass, type text, part boolean) */
 Datum
 smart_link_follower(PG_FUNCTION_ARGS)
 {
 	char *type = text_to_cstring(PG_GETARG_TEXT_PP(2));
-	Relation followed = open_own_table(PG_GETARG_OID(0));
-	Relation follower = open_own_table(PG_GETARG_OID(1));
+	bool part = PG_GETARG_BOOL(3);
+	Relation followed = open_own_table(PG_GETARG_OID(0), ShareRowExclusiveLock);
+	Relation follower = open_own_table(PG_GETARG_OID(1), AccessShareLock);
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 
 	if (strlen(type) >= sizeof(((FollowedTable *) 0)->type))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("invalid value for parameter \"%s\"", "type"));
+	if (part && !followed->rd_rel->relispartition)
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("\"%s\" is not a partition", RelationGetRelationName(followed)));
 	if (followed->rd_rel->relowner != follower->rd_rel->relowner)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -362,6 +361,8 @@ smart_link_follower(PG_FUNCTION_ARGS)
 	stmt->isconstraint = true;
 	stmt->trigname = free_name(followed, "smart_followed");
 	stmt->args = list_make1(makeString(type));
+	if (part)
+		stmt->args = lappend(stmt->args, makeString(PART_ARGUMENT));
 	stmt->timing = TRIGGER_TYPE_AFTER;
 	stmt->events = TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE;
 	make_trigger(stmt, followed, RelationGetRelid(follower), LINK_FUNCTION);
@@ -374,7 +375,7 @@ smart_link_follower(PG_FUNCTION_ARGS)
 Datum
 smart_keep_followed_by(PG_FUNCTION_ARGS)
 {
-	Relation rel = open_own_table(PG_GETARG_OID(0));
+	Relation rel = open_own_table(PG_GETARG_OID(0), ShareRowExclusiveLock);
 
 	for (int after = 0; after < 2; after++)
 	{

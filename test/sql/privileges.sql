@@ -28,7 +28,7 @@ SELECT reason, unnest(names) FROM (VALUES
 	   patients_index,has_irregular_rows,fhir_revision}'),
 	('policy functions: protect() and unprotect() run as their caller, and so do these parts; they hold no right of their own',
 	 '{protect_error,column_or_expression,expression_type,base_type,type_of_name,look_at_table,put_policies,put_truncate_trigger,put_key_trigger,copy_policies,enforce_policies,make_index,all_index_statements,index_statements,
-	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,spells_references,has_one_subject,follow_links,follow_rows,has_unique_id,link_tables,drop_follow_triggers,keep_followed_by,link_follower,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}')
+	   index_name,missing_indexes,concurrent_index,rows_are_regular,patients_form,spells_references,has_one_subject,follow_links,follow_rows,has_unique_id,link_tables,drop_links,drop_keeping,keep_leaf,followers_of,follow_partitions,follow_leaves,drop_follow_triggers,keep_followed_by,link_follower,watch_followed,followed_expression,is_fhir_type,in_compartment,default_compartment,type_is_shared,shared_types,attaches_partition}')
 ) AS listed (reason, names);
 
 -- No function beyond the list is executable by PUBLIC.
