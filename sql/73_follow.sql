@@ -44,7 +44,7 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
     SELECT t.tgname, t.tgrelid, t.tgconstrrelid, t.tgfoid, t.tgnargs, t.tgargs FROM pg_depend d JOIN pg_trigger t ON t.oid = d.objid
     WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = relation AND d.classid = 'pg_trigger'::regclass AND t.tgconstrrelid = relation)
   SELECT t.tgname, t.tgrelid::regclass, CASE WHEN t.tgnargs > 1 THEN coalesce(pg_partition_root(t.tgrelid::regclass), t.tgrelid::regclass) ELSE t.tgrelid::regclass END,
-    t.tgconstrrelid::regclass, split_part(encode(t.tgargs, 'escape'), '\000', 1)
+    t.tgconstrrelid::regclass, split_part(encode(t.tgargs, 'escape'), chr(92) || '000', 1)
   FROM link t WHERE t.tgfoid = 'smart_internal.touch_followers()'::regprocedure
 $$;
 COMMENT ON FUNCTION smart_internal.follow_links(regclass) IS

@@ -93,7 +93,7 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 	for (int i = 0; i < state->n_links; i++)
 		typed |= strlen(state->links[i].type) == (size_t) named->type.len &&
 				 memcmp(state->links[i].type, named->type.data, named->type.len) == 0;
-	for (int i = 0; i < state->n_links && !finding->nobody; i++)
+	for (int i = 0; i < state->n_links; i++)
 	{
 		ListCell *cell;
 
@@ -138,7 +138,8 @@ follow_find_patient(Following *state, StoredTable *follower, const NamedRecord *
 
 	following_links(state, follower->relid);
 	finding.nobody = n < 0;
-	for (int i = 0; i < n && !finding.nobody; i++)
+	/* all, whatever the first ones say: what was looked at, its writer sees in his statistics */
+	for (int i = 0; i < n; i++)
 		find_named(state, follower, &named[i], &finding);
 	foreach(cell, finding.pending)
 		if (finding.patient == NULL || strcmp(lfirst(cell), finding.patient) != 0)

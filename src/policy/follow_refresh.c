@@ -88,6 +88,7 @@ follow_rows(Following *state, Oid relid, Oid owner, bool everything)
 	int64 changed = 0;
 	ListCell *cell;
 
+	state->at = relid;
 	foreach(cell, follow_leaves(relid))
 	{
 		Relation rel = following_open(lfirst_oid(cell), owner, RowExclusiveLock);

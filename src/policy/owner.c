@@ -48,6 +48,15 @@ become_owner(Oid owner)
 	SetUserIdAndSecContext(
 		owner, before.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_RESTRICTED_OPERATION);
 	before.settings = fix_settings();
+	/* what a function of the owner's says of a row is not for whoever has the statement */
+	(void) set_config_option("client_min_messages",
+							 "error",
+							 PGC_USERSET,
+							 PGC_S_SESSION,
+							 GUC_ACTION_SAVE,
+							 true,
+							 0,
+							 false);
 	acting = owner;
 	return before;
 }

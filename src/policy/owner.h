@@ -19,8 +19,9 @@ typedef struct AsOwner
  * From here on the owner is the current user, until leave_owner() or the end of the
  * (sub)transaction when an error comes between. His policies count for him as ever: nothing is
  * planned meanwhile that would go past them. For expressions that he wrote, as in CREATE INDEX:
- * a security-restricted operation under settings of our own, and no temporary relation of
- * another role is opened, wherever a function's own search_path may find it. Nobody logs in or out.
+ * a security-restricted operation under settings of our own, without messages to the client, and
+ * no temporary relation of another role is opened, wherever a function's own search_path may find it.
+ * Nobody logs in or out.
  */
 extern AsOwner become_owner(Oid owner);
 /*

@@ -22,7 +22,7 @@ CREATE TABLE fo.mapping (id text PRIMARY KEY, patient text);
 INSERT INTO fo.mapping SELECT t || p, p FROM unnest('{q,s,u}'::text[]) t, unnest('{1,2}'::text[]) p;
 GRANT SELECT ON fo.mapping TO fo_app;
 CREATE FUNCTION fo.qualified(key text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT m.patient FROM fo.mapping m WHERE m.id = key $$;
-CREATE FUNCTION fo.sets(key text) RETURNS text LANGUAGE plpgsql STABLE SET search_path = fo AS $$ BEGIN RETURN (SELECT m.patient FROM mapping m WHERE m.id = key); END $$;
+CREATE FUNCTION fo.sets(key text) RETURNS text LANGUAGE plpgsql STABLE SET search_path = fo AS $$ BEGIN RAISE WARNING 'asked for %', key; RETURN (SELECT m.patient FROM mapping m WHERE m.id = key); END $$;
 CREATE FUNCTION fo.unqualified(key text) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT m.patient FROM mapping m WHERE m.id = key); END $$;
 CREATE TABLE fo.device (id text PRIMARY KEY, resource jsonb NOT NULL);
 CREATE TABLE fo.task (id text PRIMARY KEY, resource jsonb NOT NULL);
@@ -93,6 +93,23 @@ DELETE FROM fo.prov;
 INSERT INTO fo.goal VALUES ('g1', '{"resourceType": "Goal", "id": "g1", "of": "the secret of g1"}');
 SET ROLE fo_app;
 INSERT INTO fo.prov (id, resource) VALUES ('g1', fo.prov('g1', 'Goal/g1'));
+RESET ROLE;
+
+-- What is looked at does not depend on whose the records are: the statistics of one's own transaction do not tell whether a guess was right, nor do messages of the
+-- owner's functions reach who has the statement (above).
+CREATE FUNCTION fo_app.scans_of(guess text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  before bigint := pg_stat_get_xact_numscans('fo.task_pkey'::regclass);
+BEGIN
+  INSERT INTO fo.prov (id, resource) SELECT 'guess', jsonb_build_object('resourceType', 'Provenance', 'id', 'guess', 'target', jsonb_agg(jsonb_build_object('reference', r)))
+  FROM unnest(ARRAY['Observation/o2', 'Patient/' || guess, 'Task/s2']) r;
+  RETURN NULL;
+EXCEPTION WHEN insufficient_privilege THEN
+  RETURN pg_stat_get_xact_numscans('fo.task_pkey'::regclass) - before;
+END $$;
+GRANT USAGE ON SCHEMA fo_app TO PUBLIC;
+SET ROLE fo_app;
+SELECT fo_app.scans_of('2') AS right, fo_app.scans_of('3') AS wrong;
 RESET ROLE;
 
 -- Writing: constraints, indexes and generated columns of the follower, when a named record moves.
