@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { SignJWT, importJWK, createRemoteJWKSet, jwtVerify } from 'jose';
 import * as openid from 'openid-client';
-import { Browser, base, exchange, fhir, field, fields, finish, get, is, obtain, ok, pkce, post, request } from './client.mjs';
+import { Browser, administration, base, exchange, fhir, field, fields, finish, get, is, obtain, ok, pkce, post, request } from './client.mjs';
 
 const [, keyFile, webSecret] = process.argv.slice(2);
 
@@ -254,6 +254,13 @@ for (const [path, form] of [['/auth/consent', { decision: 'allow' }], ['/auth/pa
   const page = await visitor.go(path, { flow: field(desk.text, 'flow'), ...form });
   ok([400, 404].includes(page.status), `a form of the page of patients, sent to ${path}: ${page.status}`);
 }
+const admin = await administration(keyFile);
+const markup = `<img src=x onerror="alert(1)">'&`;
+const hostile = await admin.register({ client_name: markup, policy_uri: "https://app.example/?a='&b", token_endpoint_auth_method: 'none', redirect_uris: [`${base}/apps/hostile/`],
+  scope: 'launch/patient patient/*.rs' });
+const shown = await obtain(alice, 'alice', 'launch/patient patient/*.rs', { decision: 'deny', request: { client_id: hostile.client_id, redirect_uri: `${base}/apps/hostile/` } });
+ok(shown.consent?.text.includes('&lt;img src=x') && !/<img|'&b/.test(shown.consent.text), 'a client whose name is markup is shown with its name, not as markup');
+await admin.end();
 for (const path of ['/', '/auth/manage', '/nothing', '/auth/authorize?client_id=nobody', '/apps/chart/', '/apps/chart/launch']) {
   const { headers } = await visitor.go(path);
   const policy = headers.get('content-security-policy') ?? '';
