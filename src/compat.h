@@ -145,6 +145,18 @@ compat_check_execute(Oid function)
 #include "funcapi.h"
 #include "utils/tuplestore.h"
 
+/* 18: connecting with an OAuth token */
+#if PG_VERSION_NUM >= 180000
+#define COMPAT_HAS_OAUTH
+#endif
+
+/* 19: the state of a query's normalization is read-only for hooks */
+#if PG_VERSION_NUM >= 190000
+#define COMPAT_JUMBLE_STATE const JumbleState
+#else
+#define COMPAT_JUMBLE_STATE JumbleState
+#endif
+
 /* 19: the planner and its hook are told of the EXPLAIN that they plan for */
 #if PG_VERSION_NUM >= 190000
 #include "commands/explain_state.h"

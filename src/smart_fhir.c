@@ -22,6 +22,7 @@
 #include "session/revocation.h"
 #include "session/session.h"
 #include "session/stat.h"
+#include "session/validator.h"
 
 #ifdef PG_MODULE_MAGIC_EXT
 PG_MODULE_MAGIC_EXT(.name = "smart_fhir", .version = SMART_FHIR_VERSION);
@@ -47,6 +48,7 @@ _PG_init(void)
 	owner_init();
 	log_mask_init();
 	key_file_init();
+	validator_init();
 	audit_init();
 	store_init();
 	MarkGUCPrefixReserved("smart_fhir");

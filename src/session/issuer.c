@@ -233,19 +233,45 @@ interval_usecs(Datum datum, bool isnull, int64 default_secs)
 	return interval->time + interval->day * USECS_PER_DAY;
 }
 
-/* Build an Issuer in CurrentMemoryContext. */
-static Issuer *
-issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
+void
+issuer_complete(Issuer *issuer, IssuerTexts algorithms, IssuerTexts levels, Jsonb *jwks)
 {
 	static const char *const default_types[] = {"at+jwt", "JWT"};
 	static const char *const default_claims[] = {"sub", "client_id", "iat", "jti"};
 	static const char *const default_staff[] = {"Practitioner", "PractitionerRole"};
+	static const char *const level_names[] = {"patient", "user", "system"};
+	const char *error;
+
+	issuer->algorithms = algorithms.null ? JOSE_ASYMMETRIC : 0;
+	for (int i = 0; i < algorithms.n; i++)
+		issuer->algorithms |=
+			jose_algorithm_by_name(algorithms.values[i], strlen(algorithms.values[i]));
+	issuer->levels = levels.null ? ISSUER_ALL_LEVELS : 0;
+	for (int i = 0; i < levels.n; i++)
+		for (int level = 0; level < (int) lengthof(level_names); level++)
+			if (strcmp(levels.values[i], level_names[level]) == 0)
+				issuer->levels |= 1 << level;
+	issuer->leeway_usecs =
+		Min(Max(issuer->leeway_usecs, 0), ISSUER_MAX_LEEWAY_SECS * USECS_PER_SEC);
+	if (issuer->token_types.null)
+		issuer->token_types = texts_default(lengthof(default_types), default_types);
+	if (issuer->required_claims.null)
+		issuer->required_claims = texts_default(lengthof(default_claims), default_claims);
+	if (issuer->staff_types.null)
+		issuer->staff_types = texts_default(lengthof(default_staff), default_staff);
+	/* A shared secret is a key only where HS* was listed on purpose (JK-8). */
+	if (jwks != NULL)
+		issuer->keys =
+			jose_keyset_parse(jwks, (issuer->algorithms & ~JOSE_ASYMMETRIC) == 0, &error);
+}
+
+/* Build an Issuer in CurrentMemoryContext. */
+static Issuer *
+issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
+{
 	Datum *values = palloc(sizeof(Datum) * desc->natts);
 	bool *nulls = palloc(sizeof(bool) * desc->natts);
 	Issuer *issuer = palloc0(sizeof(Issuer));
-	IssuerTexts names;
-	const char *error;
-
 	if (desc->natts < N_COLUMNS)
 		elog(ERROR, "table smart.issuer has %d columns, expected %d", desc->natts, N_COLUMNS);
 	heap_deform_tuple(tuple, desc, values, nulls);
@@ -255,21 +281,10 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 	issuer->issuer = TextDatumGetCString(values[COL_ISSUER - 1]);
 	issuer->preset = TEXT_OR_NULL(COL_PRESET);
 	issuer->audience = texts_from_datum(VALUE(COL_AUDIENCE));
-	names = texts_from_datum(VALUE(COL_ALGORITHMS));
-	if (names.null)
-		issuer->algorithms = JOSE_ASYMMETRIC;
-	for (int i = 0; i < names.n; i++)
-		issuer->algorithms |= jose_algorithm_by_name(names.values[i], strlen(names.values[i]));
 	issuer->leeway_usecs = interval_usecs(VALUE(COL_LEEWAY), ISSUER_DEFAULT_LEEWAY_SECS);
-	issuer->leeway_usecs =
-		Min(Max(issuer->leeway_usecs, 0), ISSUER_MAX_LEEWAY_SECS * USECS_PER_SEC);
 	issuer->max_age_usecs = interval_usecs(VALUE(COL_MAX_TOKEN_AGE), ISSUER_DEFAULT_MAX_AGE_SECS);
 	issuer->token_types = texts_from_datum(VALUE(COL_TOKEN_TYPES));
-	if (issuer->token_types.null)
-		issuer->token_types = texts_default(lengthof(default_types), default_types);
 	issuer->required_claims = texts_from_datum(VALUE(COL_REQUIRED_CLAIMS));
-	if (issuer->required_claims.null)
-		issuer->required_claims = texts_default(lengthof(default_claims), default_claims);
 	issuer->client_ids = texts_from_datum(VALUE(COL_CLIENT_IDS));
 	issuer->base_urls = texts_from_datum(VALUE(COL_BASE_URLS));
 	if (!nulls[COL_CLAIM_MAP - 1])
@@ -283,32 +298,16 @@ issuer_from_tuple(HeapTuple tuple, TupleDesc desc)
 	issuer->user_sees_all =
 		!nulls[COL_USER_SEES_ALL - 1] && DatumGetBool(values[COL_USER_SEES_ALL - 1]);
 	issuer->staff_types = texts_from_datum(VALUE(COL_STAFF_TYPES));
-	if (issuer->staff_types.null)
-		issuer->staff_types = texts_default(lengthof(default_staff), default_staff);
 	issuer->patient_references =
 		!nulls[COL_PATIENT_REFERENCES - 1] && DatumGetBool(values[COL_PATIENT_REFERENCES - 1]);
-	names = texts_from_datum(VALUE(COL_LEVELS));
-	if (names.null)
-		issuer->levels = ISSUER_ALL_LEVELS;
-	for (int i = 0; i < names.n; i++)
-	{
-		static const char *const levels[] = {"patient", "user", "system"};
-
-		for (int level = 0; level < 3; level++)
-			if (strcmp(names.values[i], levels[level]) == 0)
-				issuer->levels |= 1 << level;
-	}
-
 	issuer->fetched = !nulls[COL_JWKS_URI - 1] ||
 					  (!nulls[COL_DISCOVER - 1] && DatumGetBool(values[COL_DISCOVER - 1]));
 	issuer->refuse_after =
 		nulls[COL_REFUSE_AFTER - 1] ? DT_NOEND : DatumGetTimestampTz(values[COL_REFUSE_AFTER - 1]);
-
-	/* A shared secret is a key only where HS* was listed on purpose (JK-8). */
-	if (!nulls[COL_JWKS - 1])
-		issuer->keys = jose_keyset_parse(DatumGetJsonbPCopy(values[COL_JWKS - 1]),
-										 (issuer->algorithms & ~JOSE_ASYMMETRIC) == 0,
-										 &error);
+	issuer_complete(issuer,
+					texts_from_datum(VALUE(COL_ALGORITHMS)),
+					texts_from_datum(VALUE(COL_LEVELS)),
+					nulls[COL_JWKS - 1] ? NULL : DatumGetJsonbPCopy(values[COL_JWKS - 1]));
 #undef VALUE
 #undef TEXT_OR_NULL
 	return issuer;

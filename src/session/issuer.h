@@ -54,6 +54,13 @@ typedef struct Issuer
 } Issuer;
 
 /*
+ * The rest of an issuer whose other members are filled in as its row has them: defaults for what is NULL, and what
+ * follows from algorithms, levels and jwks (NULL: none), in CurrentMemoryContext.
+ */
+extern void issuer_complete(Issuer *issuer, IssuerTexts algorithms, IssuerTexts levels,
+							Jsonb *jwks);
+
+/*
  * The issuer of this exact name, or NULL. Reads the table with a fresh snapshot when the
  * cache is stale, whatever the transaction's isolation level. The result stays valid until
  * the next issuer_lookup() unless issuer_hold() is in force.

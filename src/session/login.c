@@ -376,11 +376,29 @@ tell_refusal(void)
 	trail->refused(&refusal);
 }
 
+static void
+run_or_tell(FunctionCallInfo fcinfo, void (*function)(FunctionCallInfo), LoginAttempt *this)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		function(fcinfo);
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		attempt = this;
+		tell_refusal();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 /* Log in, and tell what came of it. */
 static Datum
 log_in_told(FunctionCallInfo fcinfo, void (*function)(FunctionCallInfo))
 {
-	MemoryContext caller = CurrentMemoryContext;
 	LoginAttempt this = {0};
 	LoginAttempt *outer = attempt;
 
@@ -393,18 +411,7 @@ log_in_told(FunctionCallInfo fcinfo, void (*function)(FunctionCallInfo))
 	attempt = &this;
 	PG_TRY();
 	{
-		PG_TRY();
-		{
-			function(fcinfo);
-		}
-		PG_CATCH();
-		{
-			MemoryContextSwitchTo(caller);
-			attempt = &this;
-			tell_refusal();
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
+		run_or_tell(fcinfo, function, &this);
 	}
 	PG_FINALLY();
 	{
@@ -420,6 +427,30 @@ Datum
 smart_login(PG_FUNCTION_ARGS)
 {
 	return log_in_told(fcinfo, log_in);
+}
+
+const Session *
+session_log_in(const char *token, size_t len)
+{
+	LOCAL_FCINFO(fcinfo, 3);
+	text *argument = cstring_to_text_with_len(token, (int) len);
+
+	InitFunctionCallInfoData(*fcinfo, NULL, 3, InvalidOid, NULL, NULL);
+	fcinfo->args[0].value = PointerGetDatum(argument);
+	fcinfo->args[0].isnull = false;
+	fcinfo->args[1].value = BoolGetDatum(false);
+	fcinfo->args[1].isnull = false;
+	fcinfo->args[2].isnull = true;
+	PG_TRY();
+	{
+		(void) smart_login(fcinfo);
+	}
+	PG_FINALLY();
+	{
+		explicit_bzero(argument, VARSIZE(argument));
+	}
+	PG_END_TRY();
+	return session_current();
 }
 
 Datum

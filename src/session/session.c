@@ -34,6 +34,7 @@
 static char *guc_session = NULL;
 
 static void (*on_prepare)(Session *session) = NULL;
+static void (*on_reset)(void) = NULL;
 static const Session *assigned = NULL; /* what the setting holds, dead or alive */
 static const Session *offered = NULL;  /* non-NULL only inside session_set() */
 static uint64 last_generation = 0;
@@ -170,6 +171,9 @@ session_assign_hook(const char *newval, void *extra)
 {
 	assigned = extra;
 	epoch++;
+	/* a rollback, and the end of SET LOCAL, come when the transaction is over */
+	if (extra == NULL && on_reset != NULL && IsTransactionState())
+		on_reset();
 }
 
 static const char *
@@ -198,6 +202,18 @@ void
 session_on_prepare(void (*prepare)(Session *session))
 {
 	on_prepare = prepare;
+}
+
+void
+session_on_reset(void (*reset)(void))
+{
+	on_reset = reset;
+}
+
+bool
+session_may_return(const Session *session)
+{
+	return session->generation > session_floor;
 }
 
 const Session *

@@ -65,7 +65,17 @@ extern const char *session_interaction_name(int32 name_index);
 /* prepare() is called before a session comes in force, and may raise an error. */
 extern void session_on_prepare(void (*prepare)(Session *session));
 
+/* reset() is called when the setting is emptied within a transaction, by RESET or DISCARD; rollbacks are none. */
+extern void session_on_reset(void (*reset)(void));
+/* Would this session, which was in force, be in force again if it were set: was nobody logged out since? */
+extern bool session_may_return(const Session *session);
+
 extern void session_init(void);
+
+/* ---- src/session/login.c ---- */
+
+/* As smart.login(token, local => false); the session that is in force then, good until the next change. */
+extern const Session *session_log_in(const char *token, size_t len);
 
 /* ---- src/session/build.c ---- */
 

@@ -188,7 +188,7 @@ check_issuer(SessionVerification *v, SessionFinding *finding)
 		finding->found =
 			v->issuer_name != NULL ? v->issuer_name : session_claim_json(v->claims, "iss");
 	}
-	v->issuer = name == NULL ? NULL : issuer_lookup(name);
+	v->issuer = name == NULL ? NULL : v->lookup != NULL ? v->lookup(name) : issuer_lookup(name);
 	if (v->issuer != NULL)
 		return;
 	session_refused(finding, JOSE_UNKNOWN_ISSUER, NULL, NULL);
@@ -200,7 +200,7 @@ check_issuer(SessionVerification *v, SessionFinding *finding)
 						"server introspect it (RFC 7662), and pass the answer to smart.assume().";
 		return;
 	}
-	if (slash_twin(name) != NULL)
+	if (v->lookup == NULL && slash_twin(name) != NULL)
 	{
 		finding->detail = "The token's issuer differs from a known one by a trailing slash.";
 		finding->hint =
@@ -447,6 +447,23 @@ session_verify_token(const char *token, size_t len, SessionSource *source, Sessi
 		return false;
 	}
 	fill_source(&v, source);
+	return true;
+}
+
+bool
+session_verify_elsewhere(const char *token, size_t len, const Issuer *(*lookup)(const char *name),
+						 char **client_id, SessionFinding *finding)
+{
+	SessionVerification v = {0};
+
+	v.mode = VERIFY_TOKEN;
+	v.now = GetCurrentTimestamp();
+	v.token = token;
+	v.len = len;
+	v.lookup = lookup;
+	if (!run_all(&v, finding, NULL))
+		return false;
+	*client_id = v.has_read ? v.read.client_id : NULL;
 	return true;
 }
 

@@ -36,7 +36,8 @@ typedef struct SessionVerification
 	TimestampTz now;
 	const char *token;
 	size_t len;
-	const char *issuer_name; /* NULL: the token's iss */
+	const char *issuer_name;				   /* NULL: the token's iss */
+	const Issuer *(*lookup)(const char *name); /* NULL: smart.issuer */
 
 	JoseStatus decoded; /* what jws_decode() said */
 	JwsToken jws;
@@ -100,6 +101,13 @@ extern bool session_verify_claims(Jsonb *claims, const Issuer *issuer, SessionSo
 /* Would these claims of a session be accepted from the issuer as it is now? */
 extern bool session_verify_again(const Session *session, const Issuer *issuer,
 								 SessionSource *source, SessionFinding *finding);
+/*
+ * A token by the rules of an issuer that lookup() finds, where no database can be read. *client_id is what it says of its
+ * client, palloc'd; NULL: nothing.
+ */
+extern bool session_verify_elsewhere(const char *token, size_t len,
+									 const Issuer *(*lookup)(const char *name), char **client_id,
+									 SessionFinding *finding);
 /* All the checks of a token: a list of SessionFinding *. *v is what was found out. */
 extern List *session_verify_whole(const char *token, size_t len, const char *issuer_name,
 								  SessionVerification *v);
