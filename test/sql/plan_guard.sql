@@ -680,6 +680,15 @@ SELECT count(*) FROM guard_test.by_text;
 EXECUTE seen;
 
 -- Queries of many kept plans: as trees, as compressed text, and gone with their plans. Each statement has its own answer, by turns.
+-- nor is a call that comes after them left unfolded
+RESET ROLE;
+CREATE TABLE guard_test.late (id text PRIMARY KEY, resource jsonb NOT NULL);
+SELECT smart.protect('guard_test.late', 'Observation', base_url => 'https://guard.example.org/fhir') \g /dev/null
+GRANT SELECT ON guard_test.late TO guard_app;
+SET ROLE guard_app;
+SELECT guard_test.who('patient/*.rs', 'p1');
+SELECT guard_test.form('SELECT * FROM guard_test.late');
+
 RESET ROLE;
 SET ROLE guard_app;
 SELECT smart.logout();

@@ -132,7 +132,11 @@ for my $verbosity ('default', 'verbose')
 srand 7;
 my $word = sub { join '', map { chr(97 + int rand 26) } 1 .. $_[0] };
 my $large = join ' ', map { $_ % 120 == 0 ? 'eyJ' . $word->(200) : $word->(30) } 1 .. 240_000;
-(undef, undef, $err) = run("SELECT 'unmaskedword $large'::int;");
+my $outlasts;
+$node->psql('d', "SELECT 'unmaskedword $large'::int;", stderr => \$err, timeout => $PostgreSQL::Test::Utils::timeout_default, timed_out => \$outlasts,
+  extra_params => [ '-U', 'app' ]);
+# nothing interrupts a report
+if ($outlasts) { fail('a failed statement of 8 MB'); $node->stop('immediate'); done_testing(); exit 1; }
 like($err, qr/invalid input syntax for type integer: "unmaskedword .*<token>/, 'a failed statement of 8 MB');
 unlike($err =~ s/^LINE 1:.*//msr, qr/eyJ/, '... holds no token');
 
