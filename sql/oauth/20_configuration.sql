@@ -22,6 +22,8 @@ CREATE FUNCTION smart_internal.oauth_end_client(client_id text, event text) RETU
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_end_client';
 CREATE FUNCTION smart_internal.oauth_end_grant(grant_id text) RETURNS void
   LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_end_grant';
+CREATE FUNCTION smart_internal.oauth_tell(event text, client_id text, sub text, fhir_user text, patient text, encounter text, scope text) RETURNS void
+  LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_tell';
 CREATE FUNCTION smart_internal.oauth_redirects_to(client_id text, uri text) RETURNS boolean
   LANGUAGE c STABLE STRICT PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'smart_oauth_redirects_to';
 CREATE FUNCTION smart_internal.oauth_make_signing_key(algorithm text, signs_from timestamptz) RETURNS text

@@ -156,6 +156,7 @@ BEGIN
   IF m->>'token_endpoint_auth_method' IN ('client_secret_basic', 'client_secret_post') THEN
     secret := smart_internal.oauth_new_secret(id);
   END IF;
+  PERFORM smart_internal.oauth_tell('register', id, NULL, NULL, NULL, NULL, m->>'scope');
   RETURN smart_internal.oauth_registration(c, secret);
 END
 $$;

@@ -83,6 +83,7 @@ BEGIN
   INSERT INTO smart_internal.oauth_launch (hash, client_id, sub, fhir_user, context, made_at, expires_at)
   VALUES (sha256(convert_to(handle, 'UTF8')), client_id, sub, fhir_user, context, clock_timestamp(),
     clock_timestamp() + (o->>'launch_lifetime')::int * interval '1 s');
+  PERFORM smart_internal.oauth_tell('launch', client_id, sub, fhir_user, context->>'patient', context->>'encounter', NULL);
   RETURN handle;
 END
 $$;

@@ -14,7 +14,8 @@
 #include "audit/events.h"
 #include "audit/person.h"
 #include "audit/record.h"
-#include "audit/settings.h"
+#include "audit/transaction.h"
+#include "audit/unit.h"
 #include "session/trail.h"
 
 #define REFUSALS_A_SECOND 5
@@ -175,7 +176,11 @@ tell_grant(const TrailGrant *grant)
 	patients_end(&patients);
 	text_member(out, "grant_type", grant->grant_type);
 	text_member(out, "grant_id", grant->grant_id);
+	if (unit_running() != NULL)
+		text_number(out, "statement", unit_statement(unit_running()));
+	transaction_members(out);
 	record_write();
+	transaction_note_write(unit_running() != NULL ? unit_statement(unit_running()) : 0);
 }
 
 static const Trail listener = {tell_login, tell_refused, tell_logout, tell_grant};

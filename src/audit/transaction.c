@@ -30,6 +30,17 @@ static int capacity = 0;
 static uint64 xid = 0;
 
 void
+transaction_members(AuditText *out)
+{
+	FullTransactionId top = GetTopFullTransactionIdIfAny();
+
+	if (!FullTransactionIdIsValid(top))
+		return;
+	text_number(out, "xid", (int64) U64FromFullTransactionId(top));
+	text_number(out, "sub", GetCurrentSubTransactionId());
+}
+
+void
 transaction_note_write(int64 statement)
 {
 	SubTransactionId sub = GetCurrentSubTransactionId();
@@ -82,7 +93,7 @@ undo_from(int first)
 	out = begin_undone();
 	for (int i = first; i < n_written; i++)
 	{
-		if (text_element_number(out, written[i].statement))
+		if (written[i].statement == 0 || text_element_number(out, written[i].statement))
 			continue;
 		text_close(out);
 		record_write();

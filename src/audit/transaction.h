@@ -5,8 +5,12 @@
 #ifndef SMART_FHIR_AUDIT_TRANSACTION_H
 #define SMART_FHIR_AUDIT_TRANSACTION_H
 
-/* A statement of this transaction is in the log as having written. */
+#include "audit/text.h"
+
+/* A statement of this transaction is in the log as having written; 0: its number is not known. */
 extern void transaction_note_write(int64 statement);
+/* Which transaction, and savepoint in it, as members of its record. */
+extern void transaction_members(AuditText *out);
 /* Undone, with their transaction or savepoint: written into the log. */
 extern void transaction_commit_sub(SubTransactionId sub, SubTransactionId parent);
 extern void transaction_abort_sub(SubTransactionId sub);

@@ -7,7 +7,6 @@
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "access/xact.h"
 #include "common/hashfn.h"
 #include "lib/ilist.h"
@@ -88,6 +87,12 @@ AuditUnit *
 unit_running(void)
 {
 	return running;
+}
+
+int64
+unit_statement(const AuditUnit *unit)
+{
+	return unit->statement;
 }
 
 AuditUnit *
@@ -275,13 +280,8 @@ begin_record(const AuditUnit *unit, const char *event)
 static void
 end_record(AuditText *out, bool writes, const AuditFailure *failure)
 {
-	FullTransactionId top = GetTopFullTransactionIdIfAny();
-
-	if (writes && FullTransactionIdIsValid(top))
-	{
-		text_number(out, "xid", (int64) U64FromFullTransactionId(top));
-		text_number(out, "sub", GetCurrentSubTransactionId());
-	}
+	if (writes)
+		transaction_members(out);
 	if (failure != NULL)
 	{
 		if (failure->rule[0] != '\0')

@@ -32,6 +32,8 @@ extern void unit_release(AuditUnit *unit);
 /* The one whose statement runs; NULL between statements. unit_enter() returns the one before. */
 extern AuditUnit *unit_running(void);
 extern AuditUnit *unit_enter(AuditUnit *unit);
+/* Its number in the session. */
+extern int64 unit_statement(const AuditUnit *unit);
 
 /* Is what runs now to be told under who was logged in when the unit began? If not, a new record is begun. */
 extern void unit_check_session(AuditUnit *unit);

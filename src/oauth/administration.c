@@ -19,6 +19,7 @@
 #include "oauth/secret.h"
 #include "oauth/uri.h"
 #include "scope/parse.h"
+#include "session/trail.h"
 
 PG_FUNCTION_INFO_V1(smart_oauth_uri_fault);
 PG_FUNCTION_INFO_V1(smart_oauth_scope_fault);
@@ -31,6 +32,7 @@ PG_FUNCTION_INFO_V1(smart_oauth_error_answer);
 PG_FUNCTION_INFO_V1(smart_oauth_end_client);
 PG_FUNCTION_INFO_V1(smart_oauth_end_grant);
 PG_FUNCTION_INFO_V1(smart_oauth_redirects_to);
+PG_FUNCTION_INFO_V1(smart_oauth_tell);
 
 static Datum
 text_or_null(FunctionCallInfo fcinfo, const char *text)
@@ -210,4 +212,31 @@ smart_oauth_redirects_to(PG_FUNCTION_ARGS)
 
 	PG_RETURN_BOOL(client != NULL &&
 				   client_redirects_to(client, text_to_cstring(PG_GETARG_TEXT_PP(1))));
+}
+
+/* (event, client_id, sub, fhir_user, patient, encounter, scope text) -> void: what SQL has done, to the audit trail */
+Datum
+smart_oauth_tell(PG_FUNCTION_ARGS)
+{
+	static const char *const events[] = {"launch", "register"};
+	char *given[7];
+	TrailGrant grant = {0};
+
+	for (int i = 0; i < (int) lengthof(given); i++)
+		given[i] = PG_ARGISNULL(i) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(i));
+	for (size_t i = 0; i < lengthof(events); i++)
+		if (given[0] != NULL && strcmp(given[0], events[i]) == 0)
+			grant.event = events[i];
+	if (grant.event == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				errmsg("invalid value for parameter \"%s\"", "event"));
+	grant.client_id = given[1];
+	grant.subject = given[2];
+	grant.fhir_user = given[3];
+	grant.patient = given[4];
+	grant.encounter = given[5];
+	grant.scope = given[6];
+	trail_grant(&grant);
+	PG_RETURN_VOID();
 }

@@ -14,6 +14,7 @@
 #include "oauth/scope.h"
 #include "oauth/secret.h"
 #include "scope/order.h"
+#include "session/trail.h"
 
 /* How long a login counts as fresh, in seconds, on top of max_age. */
 #define LOGIN_FRESH_SECS 600
@@ -323,6 +324,15 @@ approval_add_grant(const AuthorizationRequest *request, const Approval *approval
 	store_insert(row);
 	if (request->client->dynamic && !request->client->approved)
 		client_add_event(request->client->client_id, "approved", NULL);
+	trail_grant(&(TrailGrant){.event = "grant",
+							  .issuer = c->issuer,
+							  .client_id = request->client->client_id,
+							  .subject = approval->person.sub,
+							  .fhir_user = approval->person.fhir_user,
+							  .patient = settled->patient,
+							  .encounter = settled->encounter,
+							  .scope = settled->scope,
+							  .grant_id = grant_id});
 	return grant_id;
 }
 

@@ -208,6 +208,7 @@ by_assertion(const ClientCredentials *credentials, const char *endpoint, Outcome
 	if (named.client_id == NULL)
 		named.client_id = iss;
 	client = iss == NULL ? NULL : client_find(iss);
+	outcome->named = client == NULL ? NULL : client->client_id;
 	usable =
 		client != NULL && client->enabled && client->auth_method == CLIENT_AUTH_PRIVATE_KEY_JWT;
 	rules.jwks = usable ? client->jwks : NULL;
@@ -255,6 +256,7 @@ authenticate(const ClientCredentials *credentials, const char *endpoint, Outcome
 		return NULL;
 	}
 	client = client_find(credentials->client_id);
+	outcome->named = client == NULL ? NULL : client->client_id;
 	fits = credentials->method == CLIENT_AUTH_NONE ||
 		   secret_fits(credentials->client_id, credentials->secret);
 	if (client == NULL || !client->enabled || client->auth_method != credentials->method || !fits)

@@ -18,6 +18,7 @@
 #include "oauth/request.h"
 #include "oauth/scope.h"
 #include "oauth/secret.h"
+#include "session/trail.h"
 
 #define STATE_MAX_BYTES 2048 /* OC-71 */
 #define NONCE_MAX_BYTES 2048
@@ -289,6 +290,11 @@ authorization_log(const AuthorizationRequest *request)
 			   request->error,
 			   request->description,
 			   request->client != NULL ? request->client->client_id : request->told);
+	if (trail_on)
+		trail->refused(&(TrailRefusal){
+			.endpoint = "authorize",
+			.rule = request->error,
+			.client_id = request->client != NULL ? request->client->client_id : NULL});
 }
 
 Jsonb *

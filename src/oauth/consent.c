@@ -14,6 +14,7 @@
 #include "oauth/consent.h"
 #include "oauth/grant.h"
 #include "oauth/store.h"
+#include "session/trail.h"
 
 PG_FUNCTION_INFO_V1(smart_oauth_withdraw_grant);
 PG_FUNCTION_INFO_V1(smart_oauth_end_user_session);
@@ -83,6 +84,16 @@ add_ending(const char *sub, const char *client_id, const char *patient, const ch
 	store_clean_sometimes(STORE_ENDING);
 }
 
+static void
+tell_withdrawal(const char *sub, const char *client_id, const char *patient)
+{
+	trail_grant(&(TrailGrant){.event = "withdraw",
+							  .issuer = configuration_get()->issuer,
+							  .client_id = client_id,
+							  .subject = sub,
+							  .patient = patient});
+}
+
 static char *
 required(FunctionCallInfo fcinfo, int n, const char *name)
 {
@@ -121,6 +132,7 @@ smart_oauth_withdraw_grant(PG_FUNCTION_ARGS)
 			grant_end(grant->grant_id);
 	}
 	add_ending(sub, client_id, patient, NULL);
+	tell_withdrawal(sub, client_id, patient);
 	PG_RETURN_VOID();
 }
 
@@ -159,5 +171,6 @@ smart_oauth_end_user_session(PG_FUNCTION_ARGS)
 			grant_end(grant->grant_id);
 	}
 	add_ending(sub, NULL, NULL, session);
+	tell_withdrawal(sub, NULL, NULL);
 	PG_RETURN_VOID();
 }

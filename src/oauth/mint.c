@@ -15,6 +15,7 @@
 #include "oauth/scope.h"
 #include "oauth/secret.h"
 #include "oauth/signing_key.h"
+#include "session/trail.h"
 
 int64
 mint_numeric_date(TimestampTz time)
@@ -92,6 +93,7 @@ char *
 mint_access_token(const AccessToken *token)
 {
 	int64 now = mint_numeric_date(token->issued_at);
+	char *jti = secret_make_id();
 	JsonObject claims;
 
 	json_begin(&claims);
@@ -102,7 +104,7 @@ mint_access_token(const AccessToken *token)
 	json_add_text(&claims, "scope", token->scope);
 	json_add_int(&claims, "iat", now);
 	json_add_int(&claims, "exp", now + token->lifetime);
-	json_add_text(&claims, "jti", secret_make_id());
+	json_add_text(&claims, "jti", jti);
 	json_add_text(&claims, "grant_id", token->grant_id);
 	json_add_text(&claims, "patient", token->patient);
 	json_add_text(&claims, "encounter", token->encounter);
@@ -114,6 +116,17 @@ mint_access_token(const AccessToken *token)
 		json_add_jsonb(&claims, "fhirContext", json_member(token->context, "fhirContext"));
 		json_add_text(&claims, "tenant", json_text(token->context, "tenant"));
 	}
+	trail_grant(&(TrailGrant){.event = "mint",
+							  .issuer = configuration_get()->issuer,
+							  .client_id = token->client_id,
+							  .subject = token->subject,
+							  .fhir_user = token->fhir_user,
+							  .patient = token->patient,
+							  .encounter = token->encounter,
+							  .jti = jti,
+							  .scope = token->scope,
+							  .grant_type = token->grant_type,
+							  .grant_id = token->grant_id});
 	return sign(json_end(&claims), require_key(signing_key_latest(), NULL), "at+jwt");
 }
 

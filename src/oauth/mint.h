@@ -15,6 +15,7 @@ typedef struct AccessToken
 	const char *subject;
 	const char *client_id;
 	const char *scope;
+	const char *grant_type; /* by which it is asked for; for the audit trail alone */
 	const char *grant_id;
 	const char *patient;
 	const char *encounter;

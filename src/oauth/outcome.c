@@ -9,6 +9,7 @@
 #include "oauth/failure.h"
 #include "oauth/json.h"
 #include "oauth/outcome.h"
+#include "session/trail.h"
 
 bool
 outcome_refuse(Outcome *outcome, int status, const char *error, const char *description,
@@ -19,6 +20,9 @@ outcome_refuse(Outcome *outcome, int status, const char *error, const char *desc
 	outcome->description = description;
 	outcome->body = NULL;
 	answer_log(outcome->endpoint, error, reason, outcome->failed_as);
+	if (trail_on)
+		trail->refused(&(TrailRefusal){
+			.endpoint = outcome->endpoint, .rule = error, .client_id = outcome->named});
 	return false;
 }
 

@@ -17,6 +17,9 @@ typedef struct Outcome
 	const char *challenge;	 /* WWW-Authenticate, NULL: none */
 	/* counts as a failure of whom it names: the client_id as sent, "" without one; NULL: it does not */
 	const char *failed_as;
+	const char *grant_type; /* of a request to the token endpoint */
+	/* the registered client that the request names; NULL: none */
+	const char *named;
 	/* for whom and of which grant a success is; what smart.redeem() asks again */
 	const char *client_id;
 	const char *grant_id;

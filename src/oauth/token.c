@@ -156,6 +156,7 @@ respond(const OauthGrant *grant, const OauthClient *client, const char *all, con
 	token.subject = grant->sub;
 	token.client_id = grant->client_id;
 	token.scope = scope;
+	token.grant_type = outcome->grant_type;
 	token.grant_id = grant->grant_id;
 	token.patient = grant->patient;
 	token.encounter = grant->encounter;
@@ -452,6 +453,7 @@ client_credentials(const Jsonb *request, const OauthClient *client, Outcome *out
 	token.subject = client->client_id;
 	token.client_id = client->client_id;
 	token.scope = scope_join(scope_tokens(scope));
+	token.grant_type = outcome->grant_type;
 	token.grant_id = client->grant_id;
 	token.issued_at = GetCurrentTimestamp();
 	token.lifetime = c->access_token_lifetime;
@@ -507,6 +509,7 @@ endpoint_token(const Jsonb *request, const Jsonb *headers, Outcome *outcome)
 							  "invalid_request",
 							  "the parameter grant_type is missing or not one text",
 							  "grant_type");
+	outcome->grant_type = grant_type;
 	is_refresh = strcmp(grant_type, "refresh_token") == 0;
 	is_device = strcmp(grant_type, CLIENT_GRANT_DEVICE) == 0 && device_is_offered();
 	if (!is_refresh && !is_device && strcmp(grant_type, "authorization_code") != 0 &&

@@ -41,6 +41,7 @@
 #include "compat.h"
 #include "session/issuer.h"
 #include "session/revocation.h"
+#include "session/trail.h"
 #include "session/session.h"
 
 /* Columns of smart.revocation, in the order of sql/42_revocation.sql. */
@@ -456,6 +457,12 @@ revocation_add(const Revocation *entry)
 	heap_freetuple(tuple);
 	CacheInvalidateRelcacheByRelid(signal_relid);
 	table_close(rel, RowExclusiveLock);
+	trail_grant(&(TrailGrant){.event = "revoke",
+							  .issuer = entry->issuer,
+							  .client_id = entry->client_id,
+							  .subject = entry->subject,
+							  .jti = entry->jti,
+							  .grant_id = entry->grant_id});
 }
 
 /* A text argument; one without a character would meet no token at all. */
