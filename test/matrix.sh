@@ -110,10 +110,10 @@ for suite; do
     status=${PIPESTATUS[0]}
     summary=$([ "$status" = 0 ] && echo prepared || echo 'packages failed')
   else
-    # what a few tests need where the suite has it: psql's OAuth flow, and https for it
+    # what a test needs where the suite has it: psql's OAuth flow
     in_chroot "$root" bash -c 'export DEBIAN_FRONTEND=noninteractive
       [ -n "$(apt-cache policy libpq-oauth 2>/dev/null)" ] || apt-get -q update >/dev/null 2>&1
-      ! apt-cache show libpq-oauth >/dev/null 2>&1 || apt-get -y -q install --no-install-recommends libpq-oauth libio-socket-ssl-perl' >"$log.packages" 2>&1
+      ! apt-cache show libpq-oauth >/dev/null 2>&1 || apt-get -y -q install --no-install-recommends libpq-oauth' >"$log.packages" 2>&1
     say "== $suite: $log"
     in_chroot "$root" bash /srv/smart_fhir/clone/test/run.sh >"$log" 2>&1
     status=$?

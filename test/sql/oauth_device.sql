@@ -184,6 +184,9 @@ SELECT ot.short(smart.redeem(:'receipt'));
 SELECT ot.approve_device();
 SELECT smart.burn('token', jsonb_build_object('grant_type', 'urn:ietf:params:oauth:grant-type:device_code', 'client_id', 'tv', 'device_code', ot.device_code()), '{}') AS receipt \gset
 SELECT ot.short(smart.redeem(:'receipt'));
+-- 5.4: whoever has allowed it all before is asked again
+SELECT ot.device();
+SELECT a #> '{body,needs}', (SELECT bool_and((s->>'granted_before')::boolean) FROM jsonb_array_elements(a #> '{body,scopes}') s) FROM smart.device_request(ot.user_code(), '{"sub": "alice", "fhirUser": "Patient/p1"}') a;
 -- an approval that is rolled back was none
 SELECT ot.device();
 BEGIN;
@@ -231,5 +234,14 @@ ROLLBACK;
 SELECT count(*) FROM smart_internal.oauth_device_code c, ot.device d WHERE c::text ~ (d.body->>'device_code') OR c::text ~* replace(d.body->>'user_code', '-', '');
 SELECT has_function_privilege('regress_ot_protocol', 'smart.device_authorization(jsonb,jsonb)', 'EXECUTE'), has_function_privilege('regress_ot_protocol', 'smart.device_request(text,jsonb)', 'EXECUTE'),
 	has_function_privilege('regress_ot_protocol', 'smart.approve_device(text,jsonb)', 'EXECUTE'), has_function_privilege('public', 'smart.device_authorization(jsonb,jsonb)', 'EXECUTE');
+SET ROLE regress_ot_protocol;
+SELECT ot.short(smart.device_authorization('{"client_id": "tv", "scope": "openid"}', '{}'));
+SELECT smart.device_request('BCDF-GHJK');
+RESET ROLE;
+SELECT smart.grant_oauth('regress_ot_other', 'people');
+SET ROLE regress_ot_other;
+SELECT ot.short(smart.device_request('BCDF-GHJK', '{"sub": "carol"}')), ot.short(smart.approve_device('BCDF-GHJK', '{"denied": true, "sub": "carol"}'));
+SELECT smart.device_authorization('{"client_id": "tv", "scope": "openid"}', '{}');
+RESET ROLE;
 \set ECHO none
 \i :cleanup

@@ -338,6 +338,15 @@ sql(q{UPDATE smart.issuer SET audience = '{https://fhir.test/r5}'});
 like(query($c, 'SELECT count(*) FROM patient'), qr/^28000/, 'ends with the trust in its token');
 sql(q{UPDATE smart.issuer SET audience = '{https://fhir.test/r4}'});
 
+# an audit trail has the login of the first statement, and why it was refused
+$node->append_conf('postgresql.conf', "smart_fhir.audit = 'logins'");
+$node->reload;
+$c = fresh();
+is(query($c, $who), $mine, 'with an audit trail');
+first_statement('revoked and recorded', '28000 token_revoked', q{SELECT smart.revoke_tokens('https://as.test', client_id => 'app1')}, q{SELECT smart.unrevoke(id) FROM smart.revocation});
+like(slurp_file($node->logfile), qr/smart_fhir audit: \{[^\n]*"event": ?"login"[^\n]*"client_id": ?"app1"/, 'the login is recorded');
+like(slurp_file($node->logfile), qr/smart_fhir audit: \{[^\n]*"event": ?"refused"[^\n]*token_revoked/, 'and the refusal');
+
 # ---- the log: who, and why not; no token, no patient, no person
 
 my $log = slurp_file($node->logfile);

@@ -47,9 +47,19 @@ $node->safe_psql('postgres', qq{
 		"grant_types": ["urn:ietf:params:oauth:grant-type:device_code"]}')});
 my $secret = $node->safe_psql('postgres', q{SELECT smart.register_client('{"client_id": "report", "scope": "openid launch/patient patient/*.rs",
 	"grant_types": ["urn:ietf:params:oauth:grant-type:device_code"]}')->>'client_secret'});
-my $rows = $node->safe_psql('postgres', q{SELECT string_agg(r, E',\n') FROM smart_internal.keys_file_rows(now() + interval '1 hour') r});
-append_to_file("$dir/keys.json", qq({"format": 1, "written_at": "2026-01-02T03:04:05Z", "issuers": [\n$rows\n]}\n));
-chmod 0600, "$dir/keys.json";
+# The keys by the program itself, where it is built; else as it writes them.
+chomp(my $program = `$ENV{PG_CONFIG} --bindir`);
+$program .= '/smart_fhir_keys';
+if (-x $program)
+{
+	$node->command_ok([ $program, '--once', '--connection', $node->connstr('postgres'), '--keys-file', "$dir/keys.json" ], 'smart_fhir_keys writes the file');
+}
+else
+{
+	my $rows = $node->safe_psql('postgres', q{SELECT string_agg(r, E',\n') FROM smart_internal.keys_file_rows(now() + interval '1 hour') r});
+	append_to_file("$dir/keys.json", qq({"format": 1, "written_at": "2026-01-02T03:04:05Z", "issuers": [\n$rows\n]}\n));
+	chmod 0600, "$dir/keys.json";
+}
 unlink $node->data_dir . '/pg_hba.conf';
 $node->append_conf('pg_hba.conf', qq{local all $super trust\nlocal all all oauth issuer="$issuer" scope="openid launch/patient patient/*.rs" validator=smart_fhir map=smart});
 $node->append_conf('pg_ident.conf', "smart psql regress_app\nsmart report regress_app");
