@@ -107,10 +107,10 @@ DECLARE
 BEGIN
   SELECT i.* INTO row FROM smart.issuer i WHERE i.issuer = $1 FOR UPDATE;
   -- dropped, or sent elsewhere, while the program fetched: its answer is to another question
-  IF NOT FOUND OR NOT (row.jwks_uri = $2 OR (row.jwks_uri IS NULL AND row.discover)) THEN
+  IF NOT FOUND OR NOT coalesce(row.jwks_uri = $2 OR (row.jwks_uri IS NULL AND row.discover), false) THEN
     RETURN;
   END IF;
-  IF NOT (row.jwks_uri IS NOT DISTINCT FROM $2 OR smart_internal.is_key_uri($2)) OR $4 IS NULL OR $5 IS NULL OR $5 < $4 THEN
+  IF NOT (row.jwks_uri IS NOT DISTINCT FROM $2 OR smart_internal.is_key_uri($2)) OR $3 IS NULL OR $4 IS NULL OR $5 IS NULL OR $5 < $4 THEN
     RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value', MESSAGE = 'invalid answer of smart_fhir_keys',
       SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
   END IF;

@@ -37,7 +37,7 @@ done
 check 'layers and circles' perl tools/check_layers.pl
 if command -v clang-tidy >/dev/null; then
   check clang-tidy clang-tidy --quiet --warnings-as-errors='*' \
-    --checks='-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-sizeof-expression,-bugprone-macro-parentheses,-bugprone-assignment-in-if-condition,-bugprone-suspicious-include,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-core.StackAddressEscape,-clang-analyzer-optin.performance.Padding' \
+    --checks='-*,bugprone-*,clang-analyzer-*,-bugprone-easily-swappable-parameters,-bugprone-reserved-identifier,-bugprone-branch-clone,-bugprone-narrowing-conversions,-bugprone-implicit-widening-of-multiplication-result,-bugprone-sizeof-expression,-bugprone-macro-parentheses,-bugprone-assignment-in-if-condition,-bugprone-suspicious-include,-bugprone-signed-char-misuse,-bugprone-not-null-terminated-result,-clang-analyzer-security.insecureAPI.strcpy,-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling,-clang-analyzer-core.StackAddressEscape,-clang-analyzer-optin.performance.Padding,-clang-analyzer-valist.Uninitialized' \
     src/*.c src/*/*.c programs/*/*.c -- -std=gnu11 $includes -I"$("$PG_CONFIG" --includedir)" "$define"
 else
   say 'absent  clang-tidy'

@@ -40,11 +40,35 @@ SELECT pg_temp.store('https://as.example/jwks', st.jwks('a'));
 -- An answer from elsewhere, or without a key of use, replaces nothing.
 SELECT pg_temp.store('https://elsewhere.example/jwks', st.jwks('b'));
 SELECT pg_temp.store('https://as.example/jwks', '{"keys":[]}');
+SELECT pg_temp.store('https://as.example/jwks', NULL);
 SELECT issuer FROM smart.issuer;
 SELECT smart.set_jwks('https://as.example', st.jwks('b'));
 SELECT smart.grant_keys('regress_st_app');
 RESET ROLE;
 SELECT st.hint(st.token()), failures, last_error FROM smart.issuer_key_state;
+-- What the role may beside everybody: no table, one view, and these functions.
+SELECT p.oid::regprocedure FROM pg_proc p WHERE has_function_privilege('regress_st_fetch', p.oid, 'EXECUTE') AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
+	AND p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) ORDER BY 1::text COLLATE "C";
+SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p', 'm')
+	AND has_table_privilege('regress_st_fetch', c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE') AND NOT has_table_privilege('public', c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE');
+-- An issuer whose keys came by hand is none of the program's: it is not listed, not claimed, and its keys stay.
+SELECT smart.add_issuer('https://hand.example', st.jwks('a'), '{https://fhir.example/r4}');
+SET ROLE regress_st_fetch;
+SELECT smart_internal.store_keys('https://hand.example', 'https://evil.example/jwks', st.jwks('b'), now(), now() + interval '1 d'), smart_internal.store_keys('https://hand.example', NULL, st.jwks('b'), now(), now() + interval '1 d');
+SELECT smart_internal.begin_fetch('https://hand.example', 'once', '1 min') AS claim, smart_internal.take_keys('https://hand.example', 'https://evil.example/jwks', convert_to(st.jwks('b')::text, 'UTF8'), '1 h', '1 d', NULL),
+	smart_internal.fetch_failed('https://hand.example', 'timeout', now());
+-- One claim at a time; a failure or an answer of an old claim counts for nothing.
+SELECT smart_internal.begin_fetch('https://as.example', 'once', '1 min') AS old \gset
+SELECT smart_internal.begin_fetch('https://as.example', 'due', '1 min') AS due, smart_internal.begin_fetch('https://as.example', 'request', '1 min') AS request, smart_internal.begin_fetch('https://as.example', 'word', '1 min') AS word;
+SELECT smart_internal.begin_fetch('https://as.example', 'once', '1 min') AS claim \gset
+SELECT smart_internal.take_keys('https://as.example', 'https://as.example/jwks', convert_to(st.jwks('b')::text, 'UTF8'), '1 h', '1 d', :'old'), smart_internal.fetch_failed('https://as.example', 'timeout', now(), :'old');
+SELECT failures, last_error FROM smart.issuer_key_state WHERE issuer = 'https://as.example';
+SELECT smart_internal.take_keys('https://as.example', 'https://as.example/jwks', a, '1 h', '1 d', :'claim') FROM unnest(ARRAY[NULL, '', '{', '\x00', '\xff', '"keys"', '{}', '{"keys":{}}', '{"keys":[]}', convert_to(st.jwks('b')::text, 'UTF8')]::bytea[]) a;
+RESET ROLE;
+SELECT issuer, jwks = st.jwks('a') AS a, jwks = st.jwks('b') AS b FROM smart.issuer ORDER BY issuer;
+SELECT smart.drop_issuer('https://hand.example'), smart.set_jwks('https://as.example', st.jwks('a'));
+-- What an OAuth validator reads: public keys, until a time.
+SELECT r.row ->> 'issuer' AS issuer, r.row ->> 'refuse_after' AS refuse_after, (SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(r.row) k) AS members FROM smart_internal.keys_file_rows('2001-02-03 04:05:06Z') f, jsonb(f) r (row);
 -- The same address again keeps what was fetched, another one does not; keys that go end sessions.
 SELECT st.add('https://as.example/jwks'), st.hint(st.token());
 SELECT smart.login(st.token(), false), smart.patient();
