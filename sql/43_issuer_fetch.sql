@@ -126,7 +126,9 @@ COMMENT ON FUNCTION smart_internal.store_keys(text, text, jsonb, timestamptz, ti
   'For smart_fhir_keys: a good answer replaces the issuer''s keys. After refuse_after without another its tokens are refused (stale_keys). Nothing when the issuer is gone, or its address another one. Errors 22023: no key that can be used.';
 
 CREATE FUNCTION smart_internal.take_keys(issuer text, jwks_uri text, answer bytea, fresh interval, stale interval, claim timestamptz) RETURNS text
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET client_min_messages = warning AS $$
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+  -- notices of keys that are of no use name them: a peer's bytes
+  SET client_min_messages = warning SET log_min_messages = error AS $$
 #variable_conflict use_column
 DECLARE
   jwks jsonb := smart_internal.key_answer($3);

@@ -11,12 +11,12 @@
 
 typedef enum StatCounter
 {
-	STAT_LOGINS,		/* login() and assume() that put a session in force */
-	STAT_CACHE_HITS,	/* of those, tokens that were verified before */
-	STAT_FORMS_PLANNED, /* policy calls that the planner gave a form of the session */
-	STAT_PLANS_KEPT,	/* plans for another form that were kept */
-	STAT_PLANS_DROPPED, /* of those, dropped again: something changed, or room was needed */
-	STAT_AUDIT_RECORDS, /* lines of the audit trail */
+	STAT_LOGINS,			 /* login() and assume() that put a session in force */
+	STAT_CACHE_HITS,		 /* of those, tokens that were verified before */
+	STAT_FORMS_PLANNED,		 /* policy calls that the planner gave a form of the session */
+	STAT_PLANS_KEPT,		 /* plans for another form that were kept */
+	STAT_PLANS_DROPPED,		 /* of those, dropped again: something changed, or room was needed */
+	STAT_AUDIT_RECORDS,		 /* lines of the audit trail */
 	STAT_INSUFFICIENT_SCOPE, /* refused.insufficient_scope: require() and what asks it */
 	STAT_REFUSED, /* refused.<code>, one a status: logins, and statements of a session that has ended */
 	STAT_N_COUNTERS = STAT_REFUSED + JOSE_N_STATUS

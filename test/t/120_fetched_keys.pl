@@ -110,7 +110,7 @@ my %bad = (
 	http_status => [qw(not_found broken no_content partial unauthorized)],
 	keys => [qw(no_keys object array scalar one_key many_keys useless secret)]);
 my %want = map { my $word = $_; map { $_ => $word } @{ $bad{$word} } } keys %bad;
-my @good = qw(gzip suffix capitals cookie largest hundred_keys);
+my @good = qw(later mixed gzip suffix capitals cookie largest hundred_keys);
 is(join(' ', sort keys %want, @good), join(' ', KeyServer::answers()), 'every answer of the server is looked at');
 sub add { my ($name, $uri, $more) = @_; return "SELECT smart.add_issuer('https://$name.example', '$keys_a', '{https://fhir.example/r4}', jwks_uri => '$uri' $more);\n" }
 my @silent = @{ $bad{timeout} };
@@ -209,9 +209,10 @@ until_true('a peer is asked', sub { $asked < (() = $server->requests(qr{/answers
 end_program($run, 'in the middle of a fetch');
 sql(q{DELETE FROM smart.issuer});
 
-# --- two programs at once; early fetches, one an issuer in 30 s
-sql("SELECT smart.add_issuer('https://as.example', NULL, '{https://fhir.example/r4}', jwks_uri => '$base/rotating?two')");
-my $count = sub { scalar(() = $server->requests(qr{/rotating\?two})) };
+# --- two programs at once, of which both look while the peer takes its time; early fetches, one an issuer in 30 s
+sql("SELECT smart.add_issuer('https://as.example', NULL, '{https://fhir.example/r4}', jwks_uri => '$base/answers/later')");
+my $before = () = $server->requests(qr{/answers/later});
+my $count = sub { scalar(() = $server->requests(qr{/answers/later})) - $before };
 my @both = map { start_program() } 1 .. 2;
 until_true('both are there', sub { 2 == grep { log_of($_) =~ /connected/ } @both });
 until_true('keys are fetched', sub { sql($kids) eq 'b' });
@@ -228,9 +229,10 @@ is($count->(), 2, 'and is done once');
 is(sql(q{SELECT smart_internal.begin_fetch('https://as.example', 'due', '1 min') IS NULL, smart_internal.begin_fetch('https://as.example', 'request', '1 min') IS NULL}), 't|t', 'neither due nor to be asked for');
 is(sql(qq{CREATE TEMP TABLE c AS SELECT smart_internal.begin_fetch('https://as.example', 'once', '1 min') AS claim;
 SELECT smart.set_jwks('https://as.example', '$keys_a');
-SELECT smart_internal.take_keys('https://as.example', '$base/rotating?two', convert_to('$keys_b', 'UTF8'), '1 h', '1 d', claim) FROM c}), "\nsuperseded", 'an answer that was asked for before set_jwks() is dropped');
+SELECT smart_internal.take_keys('https://as.example', '$base/answers/later', convert_to('$keys_b', 'UTF8'), '1 h', '1 d', claim) FROM c}), "\nsuperseded", 'an answer that was asked for before set_jwks() is dropped');
 is(sql($kids), 'a', 'and the keys stay');
 end_program($_, 'two') for @both;
+sql("SELECT smart.add_issuer('https://as.example', '$keys_a', '{https://fhir.example/r4}', jwks_uri => '$base/rotating')");
 
 # --- two databases in one program, one of which is not there
 $node->safe_psql('postgres', 'CREATE DATABASE second');

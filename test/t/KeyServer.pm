@@ -106,6 +106,8 @@ our %ANSWERS = (
 	useless => sub { my $out = shift; reply($out, '200 OK', $json, qq({"keys":[{"kty":"EC","crv":"P-256","kid":"$MARK","x":"AA","y":"AA"}]})) },
 	secret => sub { my $out = shift; reply($out, '200 OK', $json, '{"keys":[{"kty":"oct","kid":"h","k":"c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0"}]}') },
 	# and good ones
+	later => sub { my $out = shift; sleep(2); reply($out, '200 OK', $json, keys_of('b')) },
+	mixed => sub { my $out = shift; reply($out, '200 OK', $json, qq({"keys":[$KEY{b},{"kty":"EC","crv":"P-256","kid":"$MARK","x":"AA","y":"AA"},{"kty":"$MARK","kid":"$MARK"}]})) },
 	gzip => sub { my $out = shift; reply($out, '200 OK', $json, Compress::Zlib::memGzip(keys_of('b')), 'Content-Encoding: gzip') },
 	suffix => sub { my $out = shift; reply($out, '200 OK', 'application/jwk-set+json; charset=utf-8', keys_of('b')) },
 	capitals => sub { my $out = shift; reply($out, '200 OK', 'Application/JSON;charset=UTF-8', keys_of('b')) },
