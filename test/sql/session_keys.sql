@@ -48,7 +48,7 @@ RESET ROLE;
 SELECT st.hint(st.token()), failures, last_error FROM smart.issuer_key_state;
 -- What the role may beside everybody: no table, one view, and these functions.
 SELECT p.oid::regprocedure FROM pg_proc p WHERE has_function_privilege('regress_st_fetch', p.oid, 'EXECUTE') AND NOT has_function_privilege('public', p.oid, 'EXECUTE')
-	AND p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) ORDER BY 1::text COLLATE "C";
+	AND p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) ORDER BY p.oid::regprocedure::text COLLATE "C";
 SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND c.relkind IN ('r', 'v', 'p', 'm')
 	AND has_table_privilege('regress_st_fetch', c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE') AND NOT has_table_privilege('public', c.oid, 'SELECT,INSERT,UPDATE,DELETE,TRUNCATE');
 -- An issuer whose keys came by hand is none of the program's: it is not listed, not claimed, and its keys stay.
