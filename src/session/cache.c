@@ -68,12 +68,16 @@ session_cache_size(void)
 void
 session_digest(const char *token, size_t len, unsigned char *digest)
 {
-	unsigned int n = SESSION_DIGEST_LENGTH;
+	/* looked up and made once a backend */
 	static EVP_MD *sha256 = NULL;
+	static EVP_MD_CTX *ctx = NULL;
 
 	if (sha256 == NULL)
 		sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-	if (sha256 == NULL || EVP_Digest(token, len, digest, &n, sha256, NULL) != 1)
+	if (ctx == NULL)
+		ctx = EVP_MD_CTX_new();
+	if (sha256 == NULL || ctx == NULL || EVP_DigestInit_ex(ctx, sha256, NULL) != 1 ||
+		EVP_DigestUpdate(ctx, token, len) != 1 || EVP_DigestFinal_ex(ctx, digest, NULL) != 1)
 		ereport(ERROR,
 				errcode(ERRCODE_INTERNAL_ERROR),
 				errmsg("could not compute a digest"),

@@ -52,28 +52,20 @@ session_encode(const Session *session)
 	int n = session->size;
 	unsigned char *out = palloc(n + n / 254 + 2);
 	unsigned char *start = out;
-	int i = 0;
+	unsigned char *code = out++; /* of the run that is being written: its length, and one */
 
-	for (;;)
+	for (const unsigned char *end = in + n; in < end; in++)
 	{
-		int run = 0;
-
-		while (i + run < n && run < 254 && in[i + run] != 0)
-			run++;
-		*out++ = run + 1;
-		memcpy(out, in + i, run);
-		out += run;
-		i += run;
-		if (run < 254)
+		if (*in != 0)
+			*out++ = *in;
+		if (*in == 0 || out - code == 255)
 		{
-			/* the zero byte that ended the run is implied; the last one is not there */
-			if (i >= n)
-				break;
-			i++;
+			*code = (unsigned char) (out - code);
+			code = out++;
 		}
-		else if (i >= n)
-			break;
 	}
+	/* the zero byte that ended a run is implied; the last one is not there */
+	*code = (unsigned char) (out - code);
 	*out = 0;
 	return (char *) start;
 }
