@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # bench/run.sh [PART...]: the figures that smart_fhir is held to, on a private cluster.
 #
-# Sets up, builds and installs as test/run.sh does, then runs the parts (default: all): rls, requests,
+# Sets up, builds and installs as test/run.sh does, then runs the parts (default: all): targets, rls, requests,
 # tokens, oauth, functions, today, rows. Each prints a figure beside that of its named baseline in the same run, and leaves
 # a table in bench/results; report.md and the charts there are made of them. ROWS is the size of
 # the table (default 1M; 10M works and takes about ten times as long), SIZES the smaller sizes for growth,
@@ -13,15 +13,16 @@ export ROWS=${ROWS:-1M}
 export SIZES=${SIZES:-${QUICK:+5k}}
 export SIZES=${SIZES:-10k 100k 1M}
 export QUICK=${QUICK:-}
-[ $# -gt 0 ] || set -- rls requests tokens oauth functions today rows
+[ $# -gt 0 ] || set -- targets rls requests tokens oauth functions today rows
 "$ROOT/tools/setup.sh" || die 'set-up failed'
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! command -v pgbouncer >/dev/null; then
-  case " $* " in *' requests '*) apt-get install -y -q --no-install-recommends pgbouncer >/dev/null 2>&1 || true ;; esac
+  case " $* " in *' requests '* | *' targets '*) apt-get install -y -q --no-install-recommends pgbouncer >/dev/null 2>&1 || true ;; esac
 fi
 PG_CONFIG=$(find_pg_config) || die 'no PostgreSQL server is installed'
 export PG_CONFIG
 export PATH="$("$PG_CONFIG" --bindir):$PATH"
 private_dir
+export WORK RUN_AS
 cluster_start bench 'shared_buffers = 6GB' 'work_mem = 64MB' 'maintenance_work_mem = 1GB' 'max_wal_size = 8GB' 'max_connections = 100' \
   "session_preload_libraries = 'smart_fhir'" 'jit = off' 'max_parallel_workers_per_gather = 0' 'autovacuum = off'
 export RESULTS=${RESULTS:-$ROOT/bench/results}
