@@ -127,6 +127,18 @@ for my $part (qw(rls requests tokens functions today))
 		print {$out} "| $_->[0] | $_->[1] | $_->[6] |\n" for sort { $a->[1] cmp $b->[1] || $a->[0] <=> $b->[0] } @growth;
 	}
 }
+if (my @rows = rows('targets'))
+{
+	print {$out} "\n## Held to a limit\n\nOurs over the baseline, by the time that the client waits; in brackets by the CPU time of the server's processes.\n",
+	  "Beside them the earlier build over the same baseline.\n\n| | ours | baseline | ratio | earlier build | at most |\n| --- | --: | --: | --: | --: | --: |\n";
+	for my $row (@rows)
+	{
+		my ($name, $value, $unit, $base, $ratio, $cpu, $earlier, $earlier_cpu, $limit) = map { $_ // '' } @$row;
+		my $over = $limit =~ /^[\d.]+$/ && $ratio ne '' && $ratio > $limit;
+		my $both = sub { return $_[0] . ($_[1] ne '' ? " ($_[1])" : '') };
+		print {$out} "| $name | $value $unit | $base | ", ($over ? '**' . $both->($ratio, $cpu) . '**' : $both->($ratio, $cpu)), ' | ', $both->($earlier, $earlier_cpu), " | $limit |\n";
+	}
+}
 if (open my $text, '<:utf8', "$dir/rows.txt")
 {
 	local $/;

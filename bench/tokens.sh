@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# bench/tokens.sh: verification by algorithm against OpenSSL's own, libjwt and npm's jose; repeated logins.
+# bench/tokens.sh: verification by algorithm against OpenSSL's own, libjwt, npm's jose and PyJWT; repeated logins.
 #
 # smart.jwt_verify() does all that a login checks of a token (JSON, claims, times), "openssl speed" the bare signature.
-# Interleaved, medians. libjwt through bench/libjwt_decode.c (what its version can), jose where node and npm are there.
+# Interleaved, medians. libjwt through bench/libjwt_decode.c (what its version can), jose where node and npm are there,
+# PyJWT where Debian's python3-jwt is.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 . "$(dirname "$0")/lib.sh"
@@ -83,11 +84,16 @@ report() { # NAME OURS BASELINE_NAME BASELINE TARGET
 cc -O2 -w -o "$dir/libjwt_decode" "$ROOT/bench/libjwt_decode.c" -ljwt 2>/dev/null || echo 'libjwt cannot be linked: skipped'
 jose=
 if command -v npm >/dev/null && (cd "$dir" && npm install --silent --no-fund --no-audit jose@6 >/dev/null 2>&1); then
-  jose=1
+  jose=$(sed -n 's/^ *"version": "\(.*\)".*/\1/p' "$dir/node_modules/jose/package.json")
   cp "$ROOT/bench/jose_verify.mjs" "$dir/"
 else
   echo "npm's jose cannot be installed: skipped"
 fi
+python=
+for candidate in /usr/bin/python3 python3; do
+  "$candidate" -c 'import jwt, cryptography' 2>/dev/null && python=$candidate && break
+done
+[ -n "$python" ] || echo 'PyJWT is not installed: skipped'
 
 for line in 'rsa-2048 RS256 rsa2048 20000' 'rsa-2048 PS256 rsa2048 20000' 'ec-p256 ES256 ecdsap256 10000' 'ec-p384 ES384 ecdsap384 3000' 'ed25519 EdDSA ed25519 5000'; do
   set -- $line
@@ -95,19 +101,21 @@ for line in 'rsa-2048 RS256 rsa2048 20000' 'rsa-2048 PS256 rsa2048 20000' 'ec-p2
   token=$(sign "$1" "$2") || continue
   printf '%s' "$token" >"$dir/token"
   psql_quiet -v keys="$keys" -v key="$1" <<<"SELECT (:'keys'::jsonb -> :'key') - '{d,p,q,dp,dq,qi}'::text[]" >"$dir/jwk"
-  ours='' base='' lib='' js=''
+  ours='' base='' lib='' js='' py=''
   for _ in $(seq "$runs"); do
     ours+="$(server "$1" "$2" "$token" "$4")"$'\n'
     base+="$(openssl_verify "$3")"$'\n'
     if [ -x "$dir/libjwt_decode" ]; then
       node "$ROOT/bench/jwk_pem.mjs" <"$dir/jwk" >"$dir/pem" 2>/dev/null && lib+="$("$dir/libjwt_decode" "$dir/token" "$dir/pem" "$4" 2>/dev/null)"$'\n'
     fi
+    [ -z "$python" ] || py+="$(cd "$dir" && "$python" "$ROOT/bench/pyjwt_verify.py" "$2" $(($4 / 4)) 2>/dev/null)"$'\n'
     [ -z "$jose" ] || js+="$(cd "$dir" && node jose_verify.mjs "$2" "$4" 2>/dev/null)"$'\n'
   done
-  ours=$(printf '%s' "$ours" | median) base=$(printf '%s' "$base" | median) lib=$(printf '%s' "$lib" | grep . | median) js=$(printf '%s' "$js" | grep . | median)
+  ours=$(printf '%s' "$ours" | median) base=$(printf '%s' "$base" | median) lib=$(printf '%s' "$lib" | grep . | median) js=$(printf '%s' "$js" | grep . | median) py=$(printf '%s' "$py" | grep . | median)
   report "$2: smart.jwt_verify()" "$ours" "openssl speed $3, verify" "$base" "$([ "$2" = RS256 ] && echo 1.15)"
   [ -z "$lib" ] || report "$2: smart.jwt_verify()" "$ours" 'libjwt jwt_decode()' "$lib"
-  [ -z "$js" ] || report "$2: smart.jwt_verify()" "$ours" "npm jose jwtVerify()" "$js"
+  [ -z "$js" ] || report "$2: smart.jwt_verify()" "$ours" "npm jose $jose jwtVerify()" "$js" 1
+  [ -z "$py" ] || report "$2: smart.jwt_verify()" "$ours" 'PyJWT jwt.decode()' "$py" 1
 done
 
 # a key that the backend has seen signs

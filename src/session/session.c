@@ -42,30 +42,52 @@ static uint64 session_floor = 0;
 static uint64 epoch = 1;
 
 /*
- * A setting's value is a C string, a Session is full of zero bytes: consistent overhead byte
- * stuffing (COBS) takes them out at the cost of one byte in 254.
+ * A setting's value is a C string, a Session is full of zero bytes. So it is written in blocks, each with a
+ * byte in front that does not occur in it, combined with each byte of the block by exclusive or: then
+ * none is zero. 254 bytes cannot have all of the 255 values.
  */
+#define BLOCK_BYTES 254
+
+static void
+combine(unsigned char *out, const unsigned char *in, int n, unsigned char key)
+{
+	const uint64 keys = UINT64CONST(0x0101010101010101) * key;
+	int i = 0;
+
+	/* login() runs at each request */
+	for (; i + (int) sizeof(keys) <= n; i += (int) sizeof(keys))
+	{
+		uint64 word;
+
+		memcpy(&word, in + i, sizeof(word));
+		word ^= keys;
+		memcpy(out + i, &word, sizeof(word));
+	}
+	for (; i < n; i++)
+		out[i] = in[i] ^ key;
+}
+
 static char *
 session_encode(const Session *session)
 {
 	const unsigned char *in = (const unsigned char *) session;
-	int n = session->size;
-	unsigned char *out = palloc(n + n / 254 + 2);
-	unsigned char *start = out;
-	unsigned char *code = out++; /* of the run that is being written: its length, and one */
+	int left = session->size;
+	unsigned char *start = palloc(left + left / BLOCK_BYTES + 2);
+	unsigned char *out = start;
 
-	for (const unsigned char *end = in + n; in < end; in++)
+	while (left > 0)
 	{
-		if (*in != 0)
-			*out++ = *in;
-		if (*in == 0 || out - code == 255)
-		{
-			*code = (unsigned char) (out - code);
-			code = out++;
-		}
+		int n = Min(left, BLOCK_BYTES);
+		unsigned char key = 0xFF;
+
+		while (memchr(in, key, n) != NULL)
+			key--;
+		*out++ = key;
+		combine(out, in, n, key);
+		out += n;
+		in += n;
+		left -= n;
 	}
-	/* the zero byte that ended a run is implied; the last one is not there */
-	*code = (unsigned char) (out - code);
 	*out = 0;
 	return (char *) start;
 }
@@ -75,33 +97,30 @@ static Session *
 session_decode(const char *text)
 {
 	const unsigned char *in = (const unsigned char *) text;
-	size_t len = strlen(text);
-	unsigned char *out = guc_extra_alloc(len + 1);
-	size_t n = 0;
+	int left = (int) strlen(text);
+	unsigned char *out = guc_extra_alloc(left + 1);
 	Session *session = (Session *) out;
+	size_t n = 0;
 
 	if (out == NULL)
 		return NULL;
-	while (*in)
+	while (left > 1)
 	{
-		int run = *in++ - 1;
+		int block = Min(left - 1, BLOCK_BYTES);
 
-		if ((size_t) run > len - (in - (const unsigned char *) text))
-			goto invalid;
-		memcpy(out + n, in, run);
-		n += run;
-		in += run;
-		if (run < 254 && *in)
-			out[n++] = 0;
+		combine(out + n, in + 1, block, *in);
+		n += block;
+		in += block + 1;
+		left -= block + 1;
 	}
 	if (n < sizeof(Session) || session->magic != SESSION_MAGIC || session->size != (int32) n)
-		goto invalid;
+	{
+		guc_extra_free(out);
+		return NULL;
+	}
 	/* the leader's count says nothing here */
 	session->issuer_epoch = 0;
 	return session;
-invalid:
-	guc_extra_free(out);
-	return NULL;
 }
 
 void
