@@ -209,7 +209,8 @@ answer_unknown(void)
 static bool
 is_open(const StoreRow *row, const OauthClient *client)
 {
-	return client != NULL && client->enabled && row->nulls[DEVICE_CODE_DENIED_AT] &&
+	return client != NULL && client->enabled && client->may_device &&
+		   row->nulls[DEVICE_CODE_DENIED_AT] &&
 		   GetCurrentTimestamp() < store_time(row, DEVICE_CODE_EXPIRES_AT) &&
 		   store_time(row, DEVICE_CODE_MADE_AT) > client->ended_at;
 }

@@ -161,6 +161,12 @@ SELECT ot.short(smart.device_request(ot.user_code())), ot.approve_device();
 SELECT smart.enable_client('tv');
 CALL ot.poll();
 SELECT ot.short(smart.device_request(ot.user_code())), ot.approve_device();
+-- a client that may not use the grant any more
+SELECT ot.device();
+SELECT smart.update_client('tv', '{"grant_types": ["authorization_code"]}') IS NOT NULL;
+SELECT ot.short(smart.device_request(ot.user_code())), ot.approve_device();
+CALL ot.poll();
+SELECT smart.update_client('tv', '{"grant_types": ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"]}') IS NOT NULL;
 -- narrowed while the person reads: what is left, or nothing
 SELECT ot.device();
 SELECT smart.update_client('tv', '{"scope": "openid"}') IS NOT NULL;

@@ -338,6 +338,19 @@ sql(q{UPDATE smart.issuer SET audience = '{https://fhir.test/r5}'});
 like(query($c, 'SELECT count(*) FROM patient'), qr/^28000/, 'ends with the trust in its token');
 sql(q{UPDATE smart.issuer SET audience = '{https://fhir.test/r4}'});
 
+# a trigger that runs at each login (PostgreSQL 17) has the first statement
+sql(q{CREATE FUNCTION t.at_login() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM count(*) FROM pg_class; END $$; CREATE EVENT TRIGGER at_login ON login EXECUTE FUNCTION t.at_login(); GRANT USAGE ON SCHEMA t TO PUBLIC});
+is(query(fresh(), $who), $mine, 'a login trigger before the first statement');
+sql('DROP EVENT TRIGGER at_login');
+# however the library comes into the server
+for my $setting ('session_preload_libraries', 'shared_preload_libraries')
+{
+	$node->append_conf('postgresql.conf', "$setting = 'smart_fhir'");
+	$node->restart;
+	is(query(fresh(), $who), $mine, "with $setting");
+	ok(!connect_raw('garbage')->{ok}, "and nobody else, with $setting");
+}
+
 # an audit trail has the login of the first statement, and why it was refused
 $node->append_conf('postgresql.conf', "smart_fhir.audit = 'logins'");
 $node->reload;
