@@ -10,6 +10,7 @@
 #include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -88,7 +89,7 @@ follow_rows(Following *state, Oid relid, Oid owner, bool everything)
 	int64 changed = 0;
 	ListCell *cell;
 
-	state->at = relid;
+	state->at = get_rel_name(relid);
 	foreach(cell, follow_leaves(relid))
 	{
 		Relation rel = following_open(lfirst_oid(cell), owner, RowExclusiveLock);

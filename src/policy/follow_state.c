@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "access/relation.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 #include "compat.h"
@@ -54,16 +53,19 @@ following_table(Following *state, Relation rel)
 	Oid relid = RelationGetRelid(rel);
 	KnownTable *known = hash_search(state->tables, &relid, HASH_FIND, NULL);
 
-	state->at = relid;
 	if (known == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(state->context);
-		StoredTable *table = stored_table(rel);
+		StoredTable *table;
 
+		state->at = pstrdup(RelationGetRelationName(rel));
+		table = stored_table(rel);
 		known = hash_search(state->tables, &relid, HASH_ENTER, NULL);
 		known->table = table;
 		MemoryContextSwitchTo(old);
 	}
+	if (known->table != NULL)
+		state->at = known->table->name;
 	return known->table;
 }
 
@@ -116,7 +118,7 @@ following_open(Oid relid, Oid owner, LOCKMODE mode)
 void
 following_set_patient(Following *state, StoredTable *table, Relation rel, const char *patient)
 {
-	state->at = table->relid;
+	state->at = table->name;
 	stored_row_set_patient(table, rel, patient);
 }
 
@@ -137,7 +139,8 @@ void
 following_hide_error(Following *state)
 {
 	ErrorData *fault = CopyErrorData();
-	char *table = get_rel_name(state->at);
+	/* no look into the catalogs: locks may still be held */
+	const char *table = state->at;
 
 	if (is_passing(fault))
 		PG_RE_THROW();

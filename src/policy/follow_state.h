@@ -25,7 +25,7 @@ typedef struct Following
 	Oid follower;				  /* whose links follow */
 	FollowedTable *links;
 	int n_links;
-	Oid at; /* the table whose rows are looked at */
+	const char *at; /* name of the table whose rows are looked at */
 } Following;
 
 extern Following *following_begin(MemoryContext context);

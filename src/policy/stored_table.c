@@ -186,6 +186,7 @@ stored_table(Relation rel)
 		return NULL;
 	table = palloc0(sizeof(StoredTable));
 	table->relid = RelationGetRelid(rel);
+	table->name = pstrdup(RelationGetRelationName(rel));
 	table->owner = rel->rd_rel->relowner;
 	policy_options(DatumGetJsonbP(options->constvalue), &table->table);
 	table->path = policy_option_text(DatumGetJsonbP(options->constvalue), "follow");

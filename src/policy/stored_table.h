@@ -19,6 +19,7 @@
 typedef struct StoredTable
 {
 	Oid relid;
+	char *name;
 	Oid owner;
 	AccessTable table;
 	Oid keys_type;
