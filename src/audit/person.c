@@ -4,11 +4,15 @@
  */
 #include "postgres.h"
 
+#include "common/hashfn.h"
+#include "utils/memutils.h"
+
 #include "compat.h"
 #include "audit/identity.h"
 #include "audit/person.h"
 #include "audit/settings.h"
 #include "scope/types.h"
+#include "session/key_file.h"
 
 /* Under the key, in clear, or not at all. */
 static void
@@ -108,8 +112,48 @@ patients_end(AuditPatients *patients)
 		text_true(patients->out, "patients_more");
 }
 
-void
-patients_of_session(AuditText *out, const Session *session)
+/* ---- of sessions: a token that comes again and again is written once ---- */
+
+#define KNOWN_PERSONS 64
+#define LONGEST_KNOWN 4096
+
+typedef struct KnownPerson
+{
+	Session *session; /* a copy */
+	bool hashed;
+	uint64 key_generation;
+	int len; /* of the members */
+	int all; /* and of the patients behind them */
+	char *json;
+} KnownPerson;
+
+static KnownPerson known[KNOWN_PERSONS];
+
+/* The same token, under the same issuer's options: all but what is of this login. */
+static bool
+is_same(const Session *a, const Session *b)
+{
+	return a->size == b->size &&
+		   memcmp(&a->issuer, &b->issuer, offsetof(Session, kind) - offsetof(Session, issuer)) ==
+			   0 &&
+		   memcmp(&a->patients, &b->patients, sizeof(a->patients)) == 0 &&
+		   memcmp(a + 1, b + 1, a->size - sizeof(Session)) == 0;
+}
+
+static KnownPerson *
+place_of(const Session *session)
+{
+	const char *name = session_text(session, session->jti);
+
+	if (name == NULL)
+		name = session_text(session, session->subject);
+	if (name == NULL)
+		name = "";
+	return &known[hash_bytes((const unsigned char *) name, strlen(name)) % KNOWN_PERSONS];
+}
+
+static void
+put_patients(AuditText *out, const Session *session)
 {
 	AuditPatients patients;
 	const char *id = session_texts_first(session, session->patients);
@@ -120,8 +164,8 @@ patients_of_session(AuditText *out, const Session *session)
 	patients_end(&patients);
 }
 
-void
-person_of_session(AuditText *out, const Session *session)
+static void
+put_session(AuditText *out, const Session *session)
 {
 	AuditPerson person = {
 		.issuer = session_text(session, session->issuer),
@@ -131,10 +175,57 @@ person_of_session(AuditText *out, const Session *session)
 		.encounter = session_text(session, session->encounter),
 		.jti = session_text(session, session->jti),
 		.scope = session_text(session, session->scope),
-		.interaction = session_interaction_name(session->interaction_name),
 	};
 
 	person_members(out, &person);
+}
+
+/* Write it, and keep it where that is small. */
+static void
+write_known(KnownPerson *place, const Session *session)
+{
+	char json[LONGEST_KNOWN];
+	AuditText text = {json, 0, sizeof(json), false};
+	MemoryContext memory = TopMemoryContext;
+
+	if (place->session != NULL)
+	{
+		pfree(place->session);
+		pfree(place->json);
+		place->session = NULL;
+	}
+	if (session->size > LONGEST_KNOWN)
+		return;
+	put_session(&text, session);
+	place->len = text.len;
+	put_patients(&text, session);
+	place->all = text.len;
+	place->hashed = audit_hashes_identities();
+	place->key_generation = key_file_generation();
+	if (text.clipped)
+		return;
+	place->json = MemoryContextAlloc(memory, Max(text.len, 1));
+	memcpy(place->json, json, text.len);
+	place->session = memcpy(MemoryContextAlloc(memory, session->size), session, session->size);
+}
+
+void
+person_of_session(AuditText *out, const Session *session, bool patients)
+{
+	KnownPerson *place = place_of(session);
+
+	if (place->session == NULL || place->hashed != audit_hashes_identities() ||
+		place->key_generation != key_file_generation() || !is_same(place->session, session))
+		write_known(place, session);
+	if (place->session != NULL)
+		(void) text_raw(out, place->json, patients ? place->all : place->len);
+	else
+	{
+		put_session(out, session);
+		if (patients)
+			put_patients(out, session);
+	}
+	text_member(out, "interaction", session_interaction_name(session->interaction_name));
 }
 
 void

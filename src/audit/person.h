@@ -29,7 +29,8 @@ typedef struct AuditPerson
 
 /* As smart_fhir.audit_identities says. */
 extern void person_members(AuditText *out, const AuditPerson *person);
-extern void person_of_session(AuditText *out, const Session *session);
+/* patients: those of the session too. */
+extern void person_of_session(AuditText *out, const Session *session, bool patients);
 extern void person_of_claims(AuditText *out, const char *issuer, const SessionClaims *claims);
 
 /* Does the token reach rows of its patients alone? Then a record names those. */
@@ -47,6 +48,5 @@ typedef struct AuditPatients
 extern void patients_begin(AuditPatients *patients, AuditText *out);
 extern void patients_add(AuditPatients *patients, const char *id);
 extern void patients_end(AuditPatients *patients);
-extern void patients_of_session(AuditText *out, const Session *session);
 
 #endif /* SMART_FHIR_AUDIT_PERSON_H */

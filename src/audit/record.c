@@ -37,28 +37,41 @@ static int session_members_len;
 static Oid role_oid = InvalidOid;
 static char role_name[NAMEDATALEN];
 
+/* The time, of which all but the microseconds is made once a second. */
 static void
 put_time(AuditText *out)
 {
+	static char text[] = "{\"at\":\"0000-00-00T00:00:00.000000Z\"";
+	static TimestampTz second = DT_NOEND;
+	const int places = sizeof("{\"at\":\"0000-00-00T00:00:00.") - 1;
 	TimestampTz now = GetCurrentTimestamp();
-	struct pg_tm tm;
-	fsec_t fsec;
-	char text[64];
+	int64 usecs = now % USECS_PER_SEC;
 
-	if (timestamp2tm(now, NULL, &tm, &fsec, NULL, NULL) != 0)
-		memset(&tm, fsec = 0, sizeof(tm));
-	(void) text_raw(out,
-					text,
-					snprintf(text,
-							 sizeof(text),
-							 "{\"at\":\"%04d-%02d-%02dT%02d:%02d:%02d.%06dZ\"",
-							 tm.tm_year,
-							 tm.tm_mon,
-							 tm.tm_mday,
-							 tm.tm_hour,
-							 tm.tm_min,
-							 tm.tm_sec,
-							 (int) fsec));
+	if (usecs < 0)
+		usecs += USECS_PER_SEC;
+	if (second != now - usecs)
+	{
+		struct pg_tm tm;
+		fsec_t fsec;
+		char made[64];
+
+		second = now - usecs;
+		if (timestamp2tm(second, NULL, &tm, &fsec, NULL, NULL) != 0)
+			memset(&tm, 0, sizeof(tm));
+		snprintf(made,
+				 sizeof(made),
+				 "{\"at\":\"%04d-%02d-%02dT%02d:%02d:%02d.",
+				 tm.tm_year % 10000,
+				 tm.tm_mon,
+				 tm.tm_mday,
+				 tm.tm_hour,
+				 tm.tm_min,
+				 tm.tm_sec);
+		memcpy(text, made, places);
+	}
+	for (int i = 5; i >= 0; i--, usecs /= 10)
+		text[places + i] = (char) ('0' + usecs % 10);
+	(void) text_raw(out, text, sizeof(text) - 1);
 }
 
 /* What a function without arguments says of the connection; false: NULL. */

@@ -137,8 +137,7 @@ tell_login(const Session *session)
 {
 	AuditText *out = record_begin("login");
 
-	person_of_session(out, session);
-	patients_of_session(out, session);
+	person_of_session(out, session, true);
 	if (session->key_thumbprint == 0)
 		text_true(out, "assumed");
 	record_write();
@@ -149,8 +148,7 @@ tell_logout(const Session *session)
 {
 	AuditText *out = record_begin("logout");
 
-	person_of_session(out, session);
-	patients_of_session(out, session);
+	person_of_session(out, session, true);
 	record_write();
 }
 

@@ -12,6 +12,7 @@
 #include "access/xact.h"
 #include "common/string.h"
 #include "mb/pg_wchar.h"
+#include "utils/builtins.h"
 
 #include "compat.h"
 #include "audit/text.h"
@@ -108,6 +109,13 @@ escape(char *out, const char *at, const char *end, char before, int *used)
 	return escape_beyond(out, utf8_to_unicode((const unsigned char *) at));
 }
 
+/* Bytes that are written as they are, whatever stands beside them. */
+static bool
+is_plain(unsigned char c)
+{
+	return c > ' ' && c < 0x7F && c != '"' && c != '\\' && c != ':';
+}
+
 /* At most *room bytes are written; false: cut short. */
 static bool
 put_plain(AuditText *out, const char *value, size_t len, int *room)
@@ -118,9 +126,27 @@ put_plain(AuditText *out, const char *value, size_t len, int *room)
 	while (value < end)
 	{
 		char escaped[LONGEST_ESCAPE];
+		const char *run = value;
 		int used;
-		int n = escape(escaped, value, end, before, &used);
+		int n;
 
+		while (run < end && is_plain((unsigned char) *run))
+			run++;
+		n = Min(run - value, *room);
+		if (n > 0)
+		{
+			memcpy(out->data + out->len, value, n);
+			out->len += n;
+			*room -= n;
+			before = value[n - 1];
+			value += n;
+			if (value < run)
+				return false;
+			continue;
+		}
+		if (value < run)
+			return false;
+		n = escape(escaped, value, end, before, &used);
 		if (n > *room)
 			return false;
 		memcpy(out->data + out->len, escaped, n);
@@ -223,8 +249,7 @@ text_number(AuditText *out, const char *name, int64 value)
 	char digits[32];
 	int before = out->len;
 
-	if (!put_name(out, name) ||
-		!text_raw(out, digits, snprintf(digits, sizeof(digits), INT64_FORMAT, value)))
+	if (!put_name(out, name) || !text_raw(out, digits, pg_lltoa(value, digits)))
 		out->len = before;
 }
 
@@ -280,7 +305,7 @@ bool
 text_element_number(AuditText *out, int64 value)
 {
 	char digits[32];
-	int len = snprintf(digits, sizeof(digits), INT64_FORMAT, value);
+	int len = pg_lltoa(value, digits);
 
 	if (!has_room(out, len + 1))
 		return false;

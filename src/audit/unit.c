@@ -121,9 +121,7 @@ make_actor(const Session *session)
 	(void) identity_load();
 	if (session != NULL)
 	{
-		person_of_session(&text, session);
-		if (person_is_of_patients(session))
-			patients_of_session(&text, session);
+		person_of_session(&text, session, person_is_of_patients(session));
 		if (text.clipped)
 			text_true(&text, "clipped_session");
 	}
