@@ -61,9 +61,9 @@ one() {
 }
 
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { print a / b }'; }
-share() { awk -v a="$1" -v b="$2" -v base="$3" 'BEGIN { print b > base ? (a - base) / (b - base) : "nan" }'; }
+share() { awk -v a="$1" -v b="$2" -v base="$3" 'BEGIN { print b > base ? (a - base) / (b - base) : "" }'; }
 declare -A samples=()
-note() { samples[$1]+="$2"$'\n'; }
+note() { [ -z "$2" ] || samples[$1]+="$2"$'\n'; }
 one '' "$patient" >/dev/null
 for _ in $(seq "$runs"); do
   read -r t_off c_off < <(one '' "$patient")

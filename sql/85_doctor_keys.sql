@@ -86,7 +86,21 @@ BEGIN
   RETURN QUERY
     SELECT 'warning', 'audit_lost', 'log_min_messages', format('Messages at LOG are not written to the server''s log (log_min_messages = %s): audit records are lost.', smart_internal.doctor_setting('log_min_messages')),
       smart_internal.doctor_remedy(format('ALTER DATABASE %s SET log_min_messages = warning', smart_internal.doctor_ident(current_database())), current_database())
-    WHERE audited AND lower(smart_internal.doctor_setting('log_min_messages')) IN ('fatal', 'panic');
+    -- from PostgreSQL 19 on it may name kinds of processes, each with its level
+    WHERE audited AND smart_internal.doctor_setting('log_min_messages') ~* '\m(fatal|panic)\M';
+  RETURN QUERY
+    SELECT 'warning', 'audit_lost', coalesce(smart_internal.doctor_ident(r.rolname), smart_internal.doctor_ident(d.datname)), format('%s is set here: messages at LOG are not written to the server''s log, and audit records are lost.', replace(lower(c), '=', ' = ')),
+      smart_internal.doctor_remedy(CASE WHEN s.setrole = 0 THEN format('ALTER DATABASE %s RESET log_min_messages', smart_internal.doctor_ident(d.datname))
+        WHEN s.setdatabase = 0 THEN format('ALTER ROLE %s RESET log_min_messages', smart_internal.doctor_ident(r.rolname))
+        ELSE format('ALTER ROLE %s IN DATABASE %s RESET log_min_messages', smart_internal.doctor_ident(r.rolname), smart_internal.doctor_ident(d.datname)) END,
+        coalesce(r.rolname, ''), coalesce(d.datname, ''))
+    FROM pg_db_role_setting s LEFT JOIN pg_roles r ON r.oid = s.setrole LEFT JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) c
+    WHERE audited AND lower(c) ~ '^log_min_messages=.*\m(fatal|panic)\M' AND (s.setdatabase = 0 OR d.datname = current_database());
+  RETURN QUERY
+    SELECT 'warning', 'audit_lost', smart_internal.doctor_routine(p.oid), 'The function sets log_min_messages above LOG: audit records of what it does are lost.',
+      smart_internal.doctor_remedy(format('ALTER ROUTINE %s RESET log_min_messages', smart_internal.doctor_routine(p.oid)), p.proname, n.nspname)
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace, unnest(p.proconfig) c
+    WHERE audited AND lower(c) ~ '^log_min_messages=.*\m(fatal|panic)\M';
 END
 $$;
 REVOKE ALL ON FUNCTION smart_internal.doctor_keys() FROM PUBLIC;
