@@ -197,6 +197,7 @@ DECLARE
   has_secret boolean;
   secret text;
   code record;
+  grants jsonb;
 BEGIN
   IF metadata IS NULL OR jsonb_typeof(metadata) <> 'object' THEN
     PERFORM smart_internal.oauth_refuse('metadata', 'The registration is a JSON object.', 'invalid_client_metadata');
@@ -211,7 +212,12 @@ BEGIN
   IF (c.metadata->'jwks_uri') IS DISTINCT FROM (c.given->'jwks_uri') THEN
     c.fetched_jwks := NULL;
   END IF;
+  grants := c.metadata->'grant_types';
   c.metadata := smart_internal.oauth_client_metadata(c.given);
+  -- refresh_token by default stays with a scope without offline_access: a refresh says that nothing is left of it
+  IF grants ? 'refresh_token' AND NOT c.given ? 'grant_types' THEN
+    c.metadata := jsonb_set(c.metadata, '{grant_types}', grants);
+  END IF;
   c.changed_at := clock_timestamp();
   UPDATE smart_internal.oauth_client x SET metadata = c.metadata, given = c.given, fetched_jwks = c.fetched_jwks, changed_at = c.changed_at
     WHERE x.client_id = client_id;

@@ -1,5 +1,11 @@
 /* Discovery: the documents that tell clients what there is, true to the configuration. */
 
+-- Is there anything that a person can grant?
+CREATE FUNCTION smart_internal.oauth_has_apps(scopes text[]) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT EXISTS (SELECT FROM unnest(scopes) s WHERE s = 'openid' OR s ~ '^(patient|user)/')
+$$;
+
 -- What both documents say, and what is true of this configuration.
 CREATE FUNCTION smart_internal.oauth_metadata() RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -22,7 +28,8 @@ BEGIN
     'scopes_supported', scopes,
     'response_types_supported', '["code"]'::jsonb,
     'response_modes_supported', '["query"]'::jsonb,
-    'grant_types_supported', (SELECT jsonb_agg(g) FROM unnest(ARRAY['authorization_code',
+    'grant_types_supported', (SELECT jsonb_agg(g) FROM unnest(ARRAY[
+      CASE WHEN smart_internal.oauth_has_apps(scopes) THEN 'authorization_code' END,
       CASE WHEN scopes && '{offline_access,online_access}' THEN 'refresh_token' END,
       CASE WHEN EXISTS (SELECT FROM unnest(scopes) s WHERE s LIKE 'system/%') THEN 'client_credentials' END,
       CASE WHEN o ? 'device_verification_uri' THEN 'urn:ietf:params:oauth:grant-type:device_code' END]) g WHERE g IS NOT NULL),
@@ -55,7 +62,8 @@ DECLARE
   has_patient boolean := EXISTS (SELECT FROM unnest(scopes) s WHERE s LIKE 'patient/%');
   has_user boolean := EXISTS (SELECT FROM unnest(scopes) s WHERE s LIKE 'user/%');
   has_resource boolean := EXISTS (SELECT FROM unnest(scopes) s WHERE s ~ '^(patient|user|system)/');
-  launch boolean := 'launch' = ANY (scopes);
+  has_apps boolean := smart_internal.oauth_has_apps(scopes);
+  launch boolean := has_apps AND 'launch' = ANY (scopes);
   capabilities text[];
 BEGIN
   IF base_url IS NOT NULL AND NOT o->'fhir_base_urls' ? base_url THEN
@@ -63,9 +71,11 @@ BEGIN
   END IF;
   capabilities := array_remove(ARRAY[
     CASE WHEN launch THEN 'launch-ehr' END,
-    'launch-standalone',
-    CASE WHEN (o->>'authorize_post')::boolean THEN 'authorize-post' END,
-    'client-public', 'client-confidential-symmetric', 'client-confidential-asymmetric',
+    CASE WHEN has_apps THEN 'launch-standalone' END,
+    CASE WHEN has_apps AND (o->>'authorize_post')::boolean THEN 'authorize-post' END,
+    CASE WHEN has_apps THEN 'client-public' END,
+    CASE WHEN has_apps THEN 'client-confidential-symmetric' END,
+    'client-confidential-asymmetric',
     CASE WHEN has_openid THEN 'sso-openid-connect' END,
     CASE WHEN launch THEN 'context-banner' END,
     CASE WHEN launch THEN 'context-style' END,

@@ -199,6 +199,7 @@ smart_oauth_userinfo(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				errmsg("parameter \"%s\" must not be null", "headers"));
+	(void) configuration_get(); /* or raise, whatever the headers are */
 	if (own_token_of_bearer(PG_GETARG_JSONB_P(0), &token, &outcome))
 	{
 		if (!scope_text_has(token.scope, "openid"))

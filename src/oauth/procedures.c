@@ -25,6 +25,7 @@
 #include "compat.h"
 #include "oauth/answer.h"
 #include "oauth/client.h"
+#include "oauth/configuration.h"
 #include "oauth/endpoint.h"
 #include "oauth/grant.h"
 #include "oauth/procedures.h"
@@ -127,6 +128,7 @@ run_endpoint(FunctionCallInfo fcinfo, const void *endpoint)
 {
 	Outcome outcome = {.endpoint = ((const Endpoint *) endpoint)->name};
 
+	(void) configuration_get(); /* or raise, whatever the request is */
 	(void) ((const Endpoint *) endpoint)->run(PG_GETARG_JSONB_P(0), PG_GETARG_JSONB_P(1), &outcome);
 	procedure_make_durable();
 	return outcome_answer(&outcome);
@@ -202,6 +204,7 @@ smart_oauth_burn(PG_FUNCTION_ARGS)
 				err_generic_string(PG_DIAG_CONSTRAINT_NAME, "invalid_parameter"));
 	endpoint = endpoint_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	require_arguments(fcinfo, 1, message_names);
+	(void) configuration_get();
 	outcome.endpoint = endpoint->name;
 	(void) endpoint->run(PG_GETARG_JSONB_P(1), PG_GETARG_JSONB_P(2), &outcome);
 	json = outcome_answer(&outcome);

@@ -48,6 +48,8 @@ SELECT oa.why(format('SELECT smart.set_client_jwks(%L, %L)', 'by_uri', format('{
 -- Updates replace what is given; null takes a member out.
 SELECT jsonb_pretty(smart.update_client('web', '{"scope":"openid launch offline_access","client_name":"Web"}') - 'client_id_issued_at');
 SELECT smart.update_client('web', '{"client_name":null}') ? 'client_name' AS named;
+-- grant_types by default: refresh_token comes with offline_access, stays when the scope loses it, and goes when it is said
+SELECT n, smart.update_client('web', change)->'grant_types' AS grant_types FROM (VALUES (1, '{"scope":"openid launch"}'::jsonb), (2, '{"grant_types":["authorization_code"]}'), (3, '{"scope":"openid launch offline_access"}'), (4, '{"grant_types":null}')) AS v (n, change);
 SELECT call, oa.why('SELECT ' || call) FROM unnest(ARRAY['smart.update_client(''nobody'', ''{}'')', 'smart.update_client(''web'', NULL)', 'smart.update_client(''web'', ''{"client_id":"x"}'')',
 	'smart.update_client(''web'', ''{"redirect_uris":[]}'')', 'smart.rotate_client_secret(''by_uri'')', 'smart.rotate_client_secret(''web'', ''-1 s'')', 'smart.rotate_client_secret(''nobody'')',
 	'smart.disable_client(''nobody'')', 'smart.enable_client(''nobody'')', 'smart.disable_client(NULL)']) call;

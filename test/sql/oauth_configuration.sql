@@ -9,7 +9,11 @@
 
 -- before it there is nothing to answer with
 SELECT call, oa.why('SELECT ' || call) FROM unnest(ARRAY['smart.server_configuration()', 'smart.server_jwks()', 'smart.smart_configuration()',
-	'smart.authorize(''{}'')', 'smart.approve(''{}'', ''{"denied":true}'')', 'smart.register(''{}'', ''{}'')']) call;
+	'smart.authorize(''{}'')', 'smart.approve(''{}'', ''{"denied":true}'')', 'smart.register(''{}'', ''{}'')', 'smart.userinfo(''{}'')',
+	'smart.burn(''token'', ''[]'', ''{}'')', 'smart.burn(''introspect'', ''{}'', ''{}'')', 'smart.burn(''revoke'', ''{}'', ''{}'')']) call;
+CALL smart.token('[]', '{}');
+CALL smart.introspect('{}', '{}');
+CALL smart.revoke('{}', '{}');
 
 -- unknown members and senseless values; LF-17: no access token lives longer than an hour
 SELECT change, oa.why(format('SELECT oa.configure(%L)', change)) FROM unnest(ARRAY[
