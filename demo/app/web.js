@@ -15,17 +15,12 @@ function text(bytes) {
 
 // One name or value of application/x-www-form-urlencoded.
 function decode(part) {
-  const bytes = [];
-  for (let i = 0; i < part.length; i++) {
-    const c = part[i];
-    if (c === '+') bytes.push(0x20);
-    else if (c === '%') {
-      if (!/^[0-9A-Fa-f]{2}$/.test(part.slice(i + 1, i + 3))) throw new HttpError(400, 'bad percent escape');
-      bytes.push(parseInt(part.slice(i + 1, i + 3), 16));
-      i += 2;
-    } else bytes.push(...Buffer.from(c));
+  let decoded = part;
+  if (/[%+]/.test(part)) {
+    try { decoded = decodeURIComponent(part.replaceAll('+', ' ')); } catch { throw new HttpError(400, 'bad percent escape, or invalid UTF-8'); }
   }
-  return text(Uint8Array.from(bytes));
+  if (decoded.includes('\0')) throw new HttpError(400, 'U+0000');
+  return decoded;
 }
 
 // A query or form as {name: value}; what came twice is an array, for the database to refuse.

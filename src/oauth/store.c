@@ -16,11 +16,14 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_collation.h"
 #include "common/pg_prng.h"
+#include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
@@ -148,6 +151,21 @@ store_free(StoreRow *row)
 	pfree(row);
 }
 
+static void
+init_key(ScanKey scan_key, StoreIndex index, Datum key)
+{
+	const StoreIndexInfo *info = &store_indexes[index];
+
+	ScanKeyEntryInitialize(scan_key,
+						   0,
+						   info->column,
+						   BTEqualStrategyNumber,
+						   InvalidOid,
+						   info->equal == F_TEXTEQ ? C_COLLATION_OID : InvalidOid,
+						   info->equal,
+						   key);
+}
+
 StoreScan *
 store_scan_begin(StoreIndex index, Datum key)
 {
@@ -158,14 +176,7 @@ store_scan_begin(StoreIndex index, Datum key)
 	scan->table = info->table;
 	scan->rel = open_for_reading(info->table);
 	if (info->column != 0)
-		ScanKeyEntryInitialize(&scan_key,
-							   0,
-							   info->column,
-							   BTEqualStrategyNumber,
-							   InvalidOid,
-							   info->equal == F_TEXTEQ ? C_COLLATION_OID : InvalidOid,
-							   info->equal,
-							   key);
+		init_key(&scan_key, index, key);
 	scan->scan = systable_beginscan(
 		scan->rel, store_index_oid(index), true, NULL, info->column != 0 ? 1 : 0, &scan_key);
 	return scan;
@@ -224,6 +235,90 @@ store_insert(StoreRow *row)
 	CatalogTupleInsert(rel, tuple);
 	row->tid = tuple->t_self;
 	close_written(row->table, rel);
+}
+
+/*
+ * As PostgreSQL does for deferred constraints: the row goes in first, and the unique index tells, under
+ * the lock of its page, whether another of this key is there, or may be. Of two at once at least one
+ * hears of the other.
+ */
+static bool
+insert_unless_there(Relation rel, HeapTuple tuple)
+{
+	CatalogIndexState indexes = CatalogOpenIndexes(rel);
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(rel), &TTSOpsHeapTuple);
+	Datum values[INDEX_MAX_KEYS];
+	bool isnull[INDEX_MAX_KEYS];
+	bool alone = true;
+
+	simple_heap_insert(rel, tuple);
+	ExecStoreHeapTuple(tuple, slot, false);
+	for (int i = 0; i < indexes->ri_NumIndices && alone; i++)
+	{
+		Relation index = indexes->ri_IndexRelationDescs[i];
+		IndexInfo *info = indexes->ri_IndexRelationInfo[i];
+		bool unique = index->rd_index->indisunique;
+
+		FormIndexDatum(info, slot, NULL, values, isnull);
+		alone = index_insert(index,
+							 values,
+							 isnull,
+							 &tuple->t_self,
+							 rel,
+							 unique ? UNIQUE_CHECK_PARTIAL : UNIQUE_CHECK_NO,
+							 false,
+							 info) ||
+				!unique;
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	CatalogCloseIndexes(indexes);
+	if (!alone)
+	{
+		CommandCounterIncrement();
+		simple_heap_delete(rel, &tuple->t_self);
+	}
+	return alone;
+}
+
+/* Wait for whoever is about to insert a row of this key. False: there is one, for good. */
+static bool
+wait_for_none(Relation rel, StoreIndex index, Datum key)
+{
+	for (;;)
+	{
+		SnapshotData dirty;
+		SysScanDesc scan;
+		HeapTuple tuple;
+		ItemPointerData tid;
+		ScanKeyData scan_key;
+
+		InitDirtySnapshot(dirty);
+		init_key(&scan_key, index, key);
+		scan = systable_beginscan(rel, store_index_oid(index), true, &dirty, 1, &scan_key);
+		tuple = systable_getnext(scan);
+		if (tuple != NULL)
+			tid = tuple->t_self;
+		systable_endscan(scan);
+		if (tuple == NULL)
+			return true;
+		if (!TransactionIdIsValid(dirty.xmin))
+			return false;
+		XactLockTableWait(dirty.xmin, rel, &tid, XLTW_InsertIndex);
+	}
+}
+
+bool
+store_insert_new(StoreRow *row, StoreIndex index)
+{
+	Relation rel = open_for_writing(row->table);
+	HeapTuple tuple = heap_form_tuple(RelationGetDescr(rel), row->values + 1, row->nulls + 1);
+	bool inserted;
+
+	do
+		inserted = insert_unless_there(rel, tuple);
+	while (!inserted && wait_for_none(rel, index, row->values[store_indexes[index].column]));
+	close_written(row->table, rel);
+	return inserted;
 }
 
 static bool

@@ -234,6 +234,11 @@ extern StoreRow *store_row(StoreTable table);
 extern void store_set(StoreRow *row, int column, Datum value);
 extern void store_set_text(StoreRow *row, int column, const char *text); /* NULL: NULL */
 extern void store_insert(StoreRow *row);
+/*
+ * Insert it unless there is one of its key in this unique index, or one is committed by whoever is at it, which is
+ * waited for. False: there is one.
+ */
+extern bool store_insert_new(StoreRow *row, StoreIndex index);
 
 /*
  * Lock a row that was found, waiting for whoever has it, and read its newest version. False
