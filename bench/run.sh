@@ -2,7 +2,7 @@
 # bench/run.sh [PART...]: the figures that smart_fhir is held to, on a private cluster.
 #
 # Sets up, builds and installs as test/run.sh does, then runs the parts (default: all): targets, rls, requests,
-# tokens, oauth, functions, today, rows. Each prints a figure beside that of its named baseline in the same run, and leaves
+# tokens, oauth, functions, today, rows; scale when it is named. Each prints a figure beside that of its named baseline in the same run, and leaves
 # a table in bench/results; report.md and the charts there are made of them. ROWS is the size of
 # the table (default 1M; 10M works and takes about ten times as long), SIZES the smaller sizes for growth,
 # QUICK=1 a smoke run of minutes with few rows. What is missing and optional (PgBouncer, npm's jose, libjwt) is skipped and said.

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# bench/scale.sh [GRANTS [USED]]: does a full authorization server answer as an empty one?
+# bench/scale.sh: does a full authorization server answer as an empty one?
 #
-# Two databases of one server: one has GRANTS (1M) grants with a refresh token each, and USED (10M) used codes and jti, half of the jti
+# Two databases of one server: one has GRANTS (default 1M) grants with a refresh token each, and USED (10M) used codes and jti, half of the jti
 # expired; the other has next to nothing. pgbench with 4 clients asks both in turn, client_credentials with private_key_jwt and
 # refresh_token; the 99th percentile of the full one is held to 1.3 times that of the empty one (medians over the rounds).
 # Meanwhile the expired rows must go by themselves, a few with each request. Not a part of bench/run.sh by default: it fills some gigabytes.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 . "$(dirname "$0")/lib.sh"
-grants=$(number "${1:-${QUICK:+20k}}")
-[ "$grants" -gt 0 ] || grants=1000000
-used=$(number "${2:-${QUICK:+100k}}")
-[ "$used" -gt 0 ] || used=10000000
+GRANTS=${GRANTS:-${QUICK:+20k}}
+USED=${USED:-${QUICK:+100k}}
+grants=$(number "${GRANTS:-1M}")
+used=$(number "${USED:-10M}")
 rounds=${RUNS:-${QUICK:+2}}
 rounds=${rounds:-7}
 seconds=${QUICK:+2}
@@ -60,19 +60,19 @@ fill() {
 	END $$;
 	INSERT INTO smart_internal.oauth_grant (grant_id, client_id, sub, patient, audience, scope, context, refresh, granted_at, expires_at)
 	  SELECT 'grant-' || i, 'app', 'person-' || i / 3, 'p' || i, 'https://bench.example.org/fhir', 'launch/patient patient/*.rs offline_access', '{}', 'offline',
-	    clock_timestamp() - interval '1 h', clock_timestamp() + interval '90 days' * (i % 1000) / 1000 FROM generate_series(1, :grants) i;
-	-- in no order of their time: each grant was given when it was
+	    clock_timestamp() - interval '1 h', clock_timestamp() + interval '90 days' * i / :grants FROM generate_series(1, :grants) i;
+	-- rows stand in the order of their time, as they are written
 	INSERT INTO smart_internal.oauth_refresh_token (hash, grant_id, client_id, made_at, expires_at)
-	  SELECT sha256(bench.secret(i)::bytea), 'grant-' || i, 'app', clock_timestamp() - interval '1 h', clock_timestamp() + interval '1 day' + interval '90 days' * (i % 1000) / 1000 FROM generate_series(1, :grants) i;
-	INSERT INTO smart_internal.oauth_jti SELECT sha256(int8send(i)), clock_timestamp() + interval '1 h' * ((i % 2000) - 1000) / 1000 FROM generate_series(1, :used / 2) i;
+	  SELECT sha256(bench.secret(i)::bytea), 'grant-' || i, 'app', clock_timestamp() - interval '1 h', clock_timestamp() + interval '1 day' + interval '90 days' * i / :grants FROM generate_series(1, :grants) i;
+	INSERT INTO smart_internal.oauth_jti SELECT sha256(int8send(i)), clock_timestamp() + interval '1 h' * (2.0 * i / (:used / 2) - 1) FROM generate_series(1, :used / 2) i;
 	INSERT INTO smart_internal.oauth_code (hash, grant_id, client_id, redirect_uri, code_challenge, made_at, expires_at, used_at, kept_until)
 	  SELECT sha256(int8send(-i)), 'grant-' || i % greatest(:grants, 1), 'app', 'https://app.example.org/cb', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM', clock_timestamp(), clock_timestamp(), clock_timestamp(),
-	    clock_timestamp() + interval '1 day' * (1 + i % 1000) / 1000 FROM generate_series(1, :used / 2) i;
+	    clock_timestamp() + interval '1 day' * (1.0 * i / (:used / 2)) FROM generate_series(1, :used / 2) i;
 	VACUUM ANALYZE;
 SQL
 }
 say "filling: $grants grants, $used used codes and jti"
-fill scale_empty 20000 100
+fill scale_empty 100000 100
 fill scale_full "$grants" "$used"
 psql_quiet -c CHECKPOINT
 

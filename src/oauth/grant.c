@@ -21,9 +21,6 @@
 #include "session/issuer.h"
 #include "session/revocation.h"
 
-/* More than one request makes. */
-#define CLEAN_ROWS 3
-
 OauthGrant *
 grant_read(const StoreRow *row)
 {
@@ -199,9 +196,12 @@ grant_refreshable_until(const char *grant_id, TimestampTz *used_at)
 void
 grant_clean_sometimes(void)
 {
-	List *rows = store_expired(STORE_GRANT, CLEAN_ROWS);
+	List *rows;
 	ListCell *cell;
 
+	if (!store_cleans_now())
+		return;
+	rows = store_expired(STORE_GRANT);
 	foreach(cell, rows)
 	{
 		StoreRow *row = lfirst(cell);

@@ -35,10 +35,11 @@
 
 /*
  * One call in so many deletes up to so many expired rows: more than come in that time, and so few that
- * no request takes notably longer than others.
+ * no request takes notably longer than others. Rows that others are deleting are passed, up to a number.
  */
-#define CLEAN_EVERY 4
-#define CLEAN_ROWS 12
+#define CLEAN_EVERY 8
+#define CLEAN_ROWS 16
+#define CLEAN_LOOK 512
 /* A backend looks for expired rows from the beginning for this part of its time at most. */
 #define SWEEP_SHARE 200
 
@@ -440,33 +441,34 @@ end_expired(SysScanDesc scan, StoreTable table, TimestampTz began, TimestampTz u
 }
 
 List *
-store_expired(StoreTable table, int max)
+store_expired(StoreTable table)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	Relation rel = open_for_reading(table);
+	TimestampTz until = now;
+	Relation rel = open_for_writing(table);
 	SysScanDesc scan = begin_expired(rel, table, NULL, now);
-	HeapTuple tuple;
-	List *found = NIL;
 	List *locked = NIL;
-	ListCell *cell;
 
-	while (list_length(found) < max && (tuple = systable_getnext(scan)) != NULL)
+	for (int i = 0; i < CLEAN_LOOK && list_length(locked) < CLEAN_ROWS; i++)
 	{
-		StoreRow *row = store_row(table);
+		HeapTuple tuple = systable_getnext(scan);
+		StoreRow *row;
 
+		if (tuple == NULL)
+		{
+			until = now;
+			break;
+		}
+		row = store_row(table);
 		read_tuple(row, tuple, RelationGetDescr(rel));
-		found = lappend(found, row);
+		until = store_time(row, store_tables[table].expiry_column);
+		if (store_try_lock(row))
+			locked = lappend(locked, row);
+		else
+			store_free(row);
 	}
-	end_expired(scan,
-				table,
-				now,
-				list_length(found) < max
-					? now
-					: store_time(llast(found), store_tables[table].expiry_column));
-	table_close(rel, AccessShareLock);
-	foreach(cell, found)
-		if (store_try_lock(lfirst(cell)))
-			locked = lappend(locked, lfirst(cell));
+	end_expired(scan, table, now, until);
+	table_close(rel, NoLock);
 	return locked;
 }
 
@@ -474,40 +476,45 @@ void
 store_clean(StoreTable table)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz until = now;
 	Relation rel = open_for_writing(table);
 	/* held until the rows are gone: nothing else takes their places */
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	SysScanDesc scan = begin_expired(rel, table, snapshot, now);
-	ItemPointerData found[CLEAN_ROWS];
-	TimestampTz until = now;
-	int n = 0;
-	HeapTuple tuple;
+	int deleted = 0;
 
-	while (n < CLEAN_ROWS && (tuple = systable_getnext(scan)) != NULL)
+	for (int i = 0; i < CLEAN_LOOK && deleted < CLEAN_ROWS; i++)
 	{
+		HeapTuple tuple = systable_getnext(scan);
+		TM_FailureData failure;
 		bool isnull;
 
-		found[n++] = tuple->t_self;
+		if (tuple == NULL)
+		{
+			until = now;
+			break;
+		}
 		until = DatumGetTimestampTz(
 			heap_getattr(tuple, store_tables[table].expiry_column, RelationGetDescr(rel), &isnull));
+		if (compat_table_tuple_delete(
+				rel, &tuple->t_self, GetCurrentCommandId(true), snapshot, false, &failure) == TM_Ok)
+			deleted++;
 	}
-	end_expired(scan, table, now, n < CLEAN_ROWS ? now : until);
-	for (int i = 0; i < n; i++)
-	{
-		TM_FailureData failure;
-
-		/* not that of somebody who is at it */
-		(void) compat_table_tuple_delete(
-			rel, &found[i], GetCurrentCommandId(true), snapshot, false, &failure);
-	}
+	end_expired(scan, table, now, until);
 	UnregisterSnapshot(snapshot);
 	close_written(table, rel);
+}
+
+bool
+store_cleans_now(void)
+{
+	return pg_prng_uint64_range(&pg_global_prng_state, 1, CLEAN_EVERY) == 1;
 }
 
 void
 store_clean_sometimes(StoreTable table)
 {
-	if (pg_prng_uint64_range(&pg_global_prng_state, 1, CLEAN_EVERY) == 1)
+	if (store_cleans_now())
 		store_clean(table);
 }
 

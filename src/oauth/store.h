@@ -251,14 +251,16 @@ extern void store_update(StoreRow *row); /* to what values and nulls are now; lo
 extern void store_delete(StoreRow *row); /* locked before */
 
 /*
- * At most max rows whose time is over, locked, without those that others have locked. For tables with
- * such a time only.
+ * Some rows whose time is over, locked, without those that others have locked. For tables with such a time
+ * only.
  */
-extern List *store_expired(StoreTable table, int max);
+extern List *store_expired(StoreTable table);
 /* Delete some of them. */
 extern void store_clean(StoreTable table);
 /* The same, now and then: one call in some does more than one call's share. */
 extern void store_clean_sometimes(StoreTable table);
+/* Is this the one? */
+extern bool store_cleans_now(void);
 
 /* Value of a column; NULL or 0 when it is NULL. Texts are C strings, palloc'd. */
 extern char *store_text(const StoreRow *row, int column);

@@ -94,6 +94,17 @@ is($introspect->(), 'false', 'until it is revoked');
 sql('DELETE FROM smart.revocation');
 is($introspect->(), 'true', 'a revocation that is taken back does not last');
 
+# Expired rows go by themselves, a few with a request, also when many ask at once and come across the same ones.
+sql(q{INSERT INTO smart_internal.oauth_jti SELECT sha256(int4send(i)), clock_timestamp() - interval '1 day' + i * interval '1 ms' FROM generate_series(1, 1200) i});
+my $file = $node->basedir . '/asserted.sql';
+open(my $script, '>', $file) or die;
+print $script "CALL ot.ask();\n";
+close $script;
+sql(q{CREATE PROCEDURE ot.ask() LANGUAGE plpgsql AS $$ DECLARE r jsonb; BEGIN CALL smart.introspect(ot.asserted(ot.assertion()) || '{"token": "x"}', '{}', r); END $$});
+$node->command_ok([ 'pgbench', '-n', '-c', '16', '-j', '2', '-t', '100', '-f', $file, '-d', $node->connstr($db) ], '1600 requests of 16 connections');
+is(sql('SELECT count(*) FROM smart_internal.oauth_jti WHERE expires_at < clock_timestamp()'), '0', 'take 1200 expired jti along');
+cmp_ok(sql('SELECT count(*) FROM smart_internal.oauth_jti'), '>=', 1600, 'and none that count');
+
 # more clients than are kept, and the extension made anew
 sql(q{SELECT smart.register_client(jsonb_build_object('client_id', 'c' || i, 'token_endpoint_auth_method', 'client_secret_basic', 'redirect_uris', '["https://c.example/cb"]'::jsonb)) IS NOT NULL FROM generate_series(1, 100) i});
 is(kept('revoke', qq{jsonb_build_object('client_id', 'c$_', 'client_secret', 'wrong')}), '401 invalid_client', "client $_") for (1, 100);
