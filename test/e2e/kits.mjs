@@ -104,7 +104,7 @@ async function discovery(where, capabilities = []) {
   }
 }
 
-// The redirect and the exchange of a launch; returns the token response.
+// The redirect and the exchange of a launch, by GET or POST (AR-1); returns the token response.
 async function launched(where, client, at) {
   kit('smart_app_redirect_stu2', where, at.to && `${at.to.origin}${at.to.pathname}` === client.redirect && at.to.searchParams.get('state') === at.state, at.page.status);
   kit('smart_code_received', where, !!at.to?.searchParams.get('code') && !at.to.searchParams.has('error'), at.to?.search);
@@ -202,6 +202,7 @@ const alicesOwn = await launched('standalone, public, GET', clients.public, at);
 await openid('standalone', clients.public, alicesOwn);
 const introspectable = await refreshes('standalone', clients.public, alicesOwn);
 
+// LA-1: iss and launch at the app's launch address
 const opened = await launch(bob);
 kit('smart_app_launch', 'EHR', opened.pathname === '/apps/chart/launch' && opened.searchParams.get('iss') === fhir, opened.href);
 kit('smart_launch_received', 'EHR', !!opened.searchParams.get('launch'));

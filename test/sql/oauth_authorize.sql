@@ -22,7 +22,7 @@ SELECT smart.disable_client('public');
 SELECT smart.authorize(oa.request('{"client_id":"public","redirect_uri":"https://public.example/cb"}')) = smart.authorize(oa.request('{"client_id":"nobody"}')) AS same;
 SELECT smart.enable_client('public');
 
--- The other faults are told to the client (AR-2, AR-5, AR-6, AR-9, PK-1, PK-2, PK-6, OC-4, OC-43, OC-51, OC-68, OC-70 to OC-72, OC-77).
+-- The other faults are told to the client (AR-2, AR-5, AR-6, AR-9, PK-1, PK-2, PK-4, PK-6, OC-4, OC-43, OC-51, OC-68, OC-70 to OC-72, OC-77).
 SELECT change, oa.brief(answer), oa.parameter(answer, 'error_description') AS description, oa.parameter(answer, 'state') AS state, oa.parameter(answer, 'iss') AS iss
 FROM unnest(ARRAY['{"response_type":null}', '{"response_type":"token"}', '{"response_type":"code id_token"}', '{"response_mode":"fragment"}', '{"response_mode":"query"}',
 	'{"state":null}', '{"state":""}', '{"state":["a","b"]}', '{"state":"a b&c=d/é\"<%"}', '{"aud":null}', '{"aud":""}', '{"aud":"https://fhir.example/fhir/"}', '{"aud":"https://other.example"}',
@@ -85,7 +85,7 @@ SELECT oa.needs('{}', '{"sub":"alice","fhirUser":"Patient/1"}') AS after_the_cli
 SELECT oa.brief(smart.approve(oa.request('{"client_id":"native","redirect_uri":"com.example.app:/cb"}'), '{"sub":"alice","fhirUser":"Patient/1","scope":"patient/*.rs"}'));
 SELECT oa.needs('{"client_id":"native","redirect_uri":"com.example.app:/cb"}', '{"sub":"alice","fhirUser":"Patient/1"}') AS public_native;
 
--- An EHR launch (LA-1 to LA-4): the context is for the person of the launch alone.
+-- An EHR launch: the context is for the person of the launch alone (LA-2); without the scope launch it is refused (LA-3), for another client too.
 SELECT smart.create_launch('web', '{"patient":"7","encounter":"e1","intent":"order"}', 'Practitioner/b', 'bob') AS handle \gset
 SELECT person, a->'body'->'launch' AS launch, a->'body'->'fhirUser' AS fhir_user, a->'body'->'needs' AS needs FROM unnest(ARRAY[NULL, '{}', '{"sub":"bob"}', '{"sub":"bob","fhirUser":"https://fhir.example/fhir/Practitioner/b"}', '{"sub":"bob","fhirUser":"Practitioner/c"}', '{"sub":"eve"}']::jsonb[]) person,
 	LATERAL smart.authorize(oa.request(jsonb_build_object('launch', :'handle', 'scope', 'launch launch/patient launch/encounter openid patient/*.rs')), person) a;

@@ -20,7 +20,8 @@ SELECT smart.add_cds_client('https://x.test', jsonb_build_object('keys', jsonb_b
 SELECT smart.add_cds_client('https://x.test', jsonb_build_object('keys', jsonb_build_array(ot.key('a') - 'd')), NULL, '{}');
 SELECT smart.drop_cds_client('https://x.test');
 
--- CD-1 to CD-9, OC-46, OC-90, OC-91.
+-- OC-46, OC-90, OC-91. What a request has: a header with kid and typ (CD-2), iss, aud, exp, iat, jti (CD-3), an aud that is the address called (CD-4), a jti that was not
+-- seen (CD-8). No JWT is refused as a bad one is (CD-1), all with one SQLSTATE and message, for a 401 without detail (CD-9).
 CREATE FUNCTION ot.cds(change jsonb DEFAULT '{}', header jsonb DEFAULT '{}', key text DEFAULT 'a', iss text DEFAULT 'https://ehr.test') RETURNS text LANGUAGE sql AS $$
 	SELECT ot.assertion(iss, jsonb_build_object('sub', null, 'aud', 'https://cds.test/cds-services/x', 'iat', floor(extract(epoch FROM clock_timestamp()))) || change, header, key)
 $$;
@@ -46,6 +47,10 @@ CALL smart.verify_cds_request(ot.cds(jsonb_build_object('exp', ot.clock(-1))), '
 CALL smart.verify_cds_request(ot.cds(jsonb_build_object('exp', ot.clock(400))), 'https://cds.test/cds-services/x');
 CALL smart.verify_cds_request(ot.cds('{"iat": null}'), 'https://cds.test/cds-services/x');
 CALL smart.verify_cds_request(ot.cds('{"jti": null}'), 'https://cds.test/cds-services/x');
+-- CD-5: no algorithm, or a symmetric one, with the public key as its secret too
+CALL smart.verify_cds_request('eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.' || split_part(ot.cds(), '.', 2) || '.', 'https://cds.test/cds-services/x');
+CALL smart.verify_cds_request(smart.jwt_sign(smart.jwt_payload(ot.cds()), '{"kty": "oct", "k": "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow"}', '{"alg": "HS256", "kid": "a", "typ": "JWT"}'), 'https://cds.test/cds-services/x');
+CALL smart.verify_cds_request(smart.jwt_sign(smart.jwt_payload(ot.cds()), jsonb_build_object('kty', 'oct', 'k', translate(encode(convert_to((ot.key('a') - 'd')::text, 'UTF8'), 'base64'), E'+/=\n', '-_')), '{"alg": "HS256", "kid": "a", "typ": "JWT"}'), 'https://cds.test/cds-services/x');
 CALL smart.verify_cds_request('x', 'https://cds.test/cds-services/x');
 CALL smart.verify_cds_request(NULL, 'https://cds.test/cds-services/x');
 CALL smart.verify_cds_request(ot.cds(), NULL);
@@ -68,7 +73,7 @@ ROLLBACK;
 SELECT smart.drop_cds_client('https://ten.test');
 CALL smart.verify_cds_request(ot.cds('{"tenant": "t2"}', '{}', 'b', 'https://ten.test'), 'https://cds.test/cds-services/x');
 
--- CF-1 to CF-6: what comes with a hook.
+-- What comes with a hook: nothing without fhirAuthorization (CF-6), not without fhirServer in https (CF-1), nor for another patient or user, nor with system/ (CF-5).
 CREATE FUNCTION ot.hook(authorization_change jsonb DEFAULT '{}', change jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql AS $$
 	SELECT jsonb_strip_nulls('{"hook": "patient-view", "hookInstance": "d1577c69-dfbe-44ad-ba6d-3e05e953b2ea", "fhirServer": "https://fhir.test/r4", "context": {"userId": "Practitioner/7", "patientId": "p1"}}'::jsonb
 		|| jsonb_build_object('fhirAuthorization', '{"access_token": "x", "token_type": "Bearer", "expires_in": 300, "scope": "patient/*.read user/Observation.rs", "subject": "cds1", "patient": "p1"}'::jsonb || authorization_change) || change)
@@ -91,7 +96,8 @@ SELECT smart.check_cds_authorization(ot.hook('{}', '{"fhirAuthorization": "x"}')
 SELECT smart.check_cds_authorization('[]');
 SELECT smart.check_cds_authorization(NULL);
 
--- CF-2 to CF-7, OC-92: the authorization for a service that is called; it is a token of this server, bound to the call.
+-- OC-92: the authorization for a service that is called, by its name, for patient and user of the call (CF-2), for a minute (CF-3), of a client that is registered
+-- and enabled (CF-4), bound to the call (CF-7); it is a token of this server.
 SELECT smart.register_client('{"client_id": "cds1", "token_endpoint_auth_method": "none", "redirect_uris": ["https://cds.test/"], "scope": "patient/*.rs user/Observation.rs openid offline_access"}') IS NOT NULL;
 SELECT smart.cds_authorization('cds1', ot.hook(), 'patient/Observation.rs user/Observation.read') AS a \gset
 SELECT :'a'::jsonb - 'access_token', ot.claims(:'a'::jsonb->>'access_token');

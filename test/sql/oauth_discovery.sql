@@ -8,10 +8,11 @@
 \set VERBOSITY terse
 SELECT oa.configure(), oa.clients();
 
--- WK-1 to WK-6, OC-86, OC-87, OC-99: the whole documents by default
+-- WK-1, WK-3, OC-86, OC-87, OC-99: the whole documents by default. No capability that SMART does not name (WK-4), no permission-system (WK-5);
+-- OpenID's has all that clients need (WK-6).
 SELECT jsonb_pretty(smart.smart_configuration('https://fhir.example/fhir'));
 SELECT jsonb_pretty(smart.openid_configuration() - 'id_token_signing_alg_values_supported') , smart.openid_configuration()->'id_token_signing_alg_values_supported' ? 'RS256' AS rs256;
--- CS-1 to CS-4, OC-88
+-- OC-88: the coding of the service (CS-1), the addresses in the extension (CS-2), cors (CS-3), the same values as above (CS-4)
 SELECT jsonb_pretty(smart.capability_security());
 SELECT oa.why('SELECT smart.smart_configuration(''https://fhir.example/fhir/'')'), smart.smart_configuration() = smart.smart_configuration('https://fhir.example/other/') AS same;
 -- what the configuration takes away is not listed, what it adds is (OC-85: no issuer without OpenID)

@@ -14,7 +14,7 @@ SELECT ot.code('pub', 'openid fhirUser launch/patient patient/*.read offline_acc
   '{"nonce": "n1", "encounter": "e1", "auth_time": "2026-01-01T00:00:00Z", "context": {"intent": "i", "need_patient_banner": true, "tenant": "t", "fhirContext": [{"reference": "ImagingStudy/1"}]}}') AS code \gset
 CALL ot.call('token', ot.exchange(:'code') || '{"client_id": "pub"}');
 SELECT (ot.last()->'body') - '{access_token,id_token,refresh_token}'::text[] AS body, ot.last()->'headers' AS headers, ot.last()->'status' AS status;
--- RFC 9068: the access token's claims; ID-1, ID-3: the ID token's, which is no access token.
+-- RFC 9068: the access token's claims; ID-1: the ID token's, which is no access token.
 SELECT smart.jwt_header(ot.access()) - 'kid' AS header, ot.claims(ot.access()) AS claims, smart.jwt_payload(ot.access()) ?& '{iat,exp,jti,grant_id}' AS rest;
 SELECT smart.jwt_header(ot.last() #>> '{body,id_token}') - 'kid' AS header, ot.claims(ot.last() #>> '{body,id_token}') AS claims;
 SELECT smart.jwt_verify(ot.access(), smart.server_jwks(), 'https://as.test', '{https://fhir.test/r4}', '{ES384}') IS NOT NULL AS access_token,
@@ -142,7 +142,7 @@ CALL ot.as_client('basic', '{}', ot.basic('basic', :'fresh'));
 CALL ot.as_client('basic', '{}', ot.basic('basic', :'fresher'));
 UPDATE ot.client SET secret = :'fresher' WHERE client_id = 'basic';
 
--- CA-1 to CA-16 and the table of smart-rules 7.1: assertions. All that is wrong is invalid_client.
+-- CA-13: assertions and the table of smart-rules 7.1, each line with its rule. All that is wrong is invalid_client.
 CREATE PROCEDURE ot.backend(what text, assertion text, request jsonb DEFAULT '{}') LANGUAGE plpgsql AS $$
 BEGIN
 	CALL ot.call('token', '{"grant_type": "client_credentials", "scope": "system/Patient.read"}' || ot.asserted(assertion) || request);
@@ -197,7 +197,7 @@ CALL ot.backend('CA-10 another jku', ot.assertion('uri', '{}', '{"jku": "https:/
 CALL ot.backend('CA-10 a jku that is no text', ot.assertion('uri', '{}', '{"jku": 1}', 'b'));
 CALL ot.backend('OC-39 assertion_audience', ot.assertion('uri', '{"aud": "https://as.test"}', '{}', 'b'));
 
--- BS-1 to BS-4, OC-41, OC-68, OC-69, OC-82: backend services. Nothing is cut, there is no refresh token.
+-- BS-1, BS-4, OC-41, OC-68, OC-69, OC-82: backend services. Nothing is cut, there is no refresh token.
 CALL ot.backend('BS-3', ot.assertion());
 SELECT (ot.last()->'body') - 'access_token', ot.claims(ot.access()), smart.jwt_header(ot.access())->>'typ';
 SELECT smart.login(ot.access(), false);
@@ -218,7 +218,7 @@ SELECT ot.short();
 CALL ot.call('token', '{"grant_type": "client_credentials", "scope": "patient/Patient.read"}', ot.basic('basic'));
 SELECT ot.short();
 
--- RF-1 to RF-10, RF-13: refresh. fhirclient sends nothing but the token: a public client is found from it.
+-- RF-1, RF-5, RF-13: refresh. fhirclient sends nothing but the token: a public client is found from it.
 SELECT ot.code('pub', 'openid fhirUser launch/patient patient/*.rs offline_access', '{"context": {"intent": "i"}}') AS code \gset
 CALL ot.call('token', ot.exchange(:'code') || '{"client_id": "pub"}');
 SELECT ot.last() #>> '{body,refresh_token}' AS r1, ot.access() AS a1 \gset

@@ -18,7 +18,8 @@ BEGIN
 	CALL ot.call('token', ot.exchange(code) || CASE client WHEN 'pub' THEN '{"client_id": "pub"}'::jsonb ELSE '{}' END, CASE client WHEN 'pub' THEN '{}' ELSE ot.basic(client) END);
 END $$;
 
--- TI-3 to TI-6, LC-2: an active token, seen by its own client, by one that may see any, and by its own bearer.
+-- TI-3, LC-2: an active token, seen by its own client, by one that may see any, and by its own bearer: with the whole context of its launch (TI-4), the ID token's iss,
+-- sub and fhirUser (TI-5), the scope as it was granted (TI-6).
 CALL ot.log_in('basic', 'openid fhirUser launch/patient patient/*.read offline_access', '{"encounter": "e1", "context": {"intent": "i", "need_patient_banner": false, "smart_style_url": "https://s.test", "tenant": "t", "fhirContext": [{"reference": "ImagingStudy/1"}]}}');
 SELECT ot.access() AS access, ot.last() #>> '{body,refresh_token}' AS refresh, ot.last() #>> '{body,id_token}' AS id_token \gset
 CALL ot.call('introspect', jsonb_build_object('token', :'access'), ot.basic('basic'));
@@ -74,7 +75,7 @@ CALL ot.log_in('pub', 'patient/*.rs');
 SELECT ot.short(smart.userinfo(ot.bearer(ot.access())));
 SELECT smart.userinfo(NULL);
 
--- LF-9 to LF-11: revocation. Another client's token: 200, nothing done.
+-- LF-9: revocation. Another client's token, and nonsense: 200, nothing done.
 CALL ot.call('revoke', jsonb_build_object('token', :'access') || '{"client_id": "pub"}');
 SELECT ot.last();
 CALL ot.call('revoke', jsonb_build_object('token', :'refresh') || '{"client_id": "pub"}');
@@ -82,7 +83,7 @@ SELECT ot.short();
 CALL ot.call('revoke', jsonb_build_object('token', 'x'), ot.basic('basic'));
 SELECT ot.short();
 SELECT count(*) FROM smart.revocation;
--- an access token ends alone, at once
+-- LF-11: an access token ends alone, at once
 SELECT smart.login(:'access', false);
 CALL ot.call('revoke', jsonb_build_object('token', :'access', 'token_type_hint', 'x'), ot.basic('basic'));
 SELECT ot.short(), (SELECT count(*) FROM smart.session) AS sessions;
@@ -92,7 +93,7 @@ SELECT ot.short(smart.userinfo(ot.bearer(:'access')));
 CALL ot.call('token', jsonb_build_object('grant_type', 'refresh_token', 'refresh_token', :'refresh'), ot.basic('basic'));
 SELECT ot.access() AS access, ot.last() #>> '{body,refresh_token}' AS refresh \gset
 SELECT ot.short();
--- a refresh token ends its grant with all its tokens
+-- LF-10: a refresh token ends its grant with all its tokens
 SELECT smart.login(:'access', false);
 CALL ot.call('revoke', jsonb_build_object('token', :'refresh'), ot.basic('basic'));
 SELECT ot.short(), (SELECT count(*) FROM smart.session) AS sessions;

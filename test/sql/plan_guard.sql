@@ -84,7 +84,7 @@ SELECT guard_test.form('SELECT * FROM guard_test.by_text');
 SELECT smart.logout();
 SELECT guard_test.form('SELECT * FROM guard_test.by_text');
 
--- Prepared statements, through every form and back; nobody sees a row under any plan.
+-- LF-19: Prepared statements, through every form and back; nobody sees a row under any plan.
 PREPARE seen AS SELECT count(*) AS seen, count(DISTINCT resource #>> '{subject,reference}') AS patients,
   (SELECT count(*) FROM guard_test.by_text) AS by_text FROM guard_test.observation;
 EXECUTE seen;

@@ -17,7 +17,7 @@ SELECT smart.patient(), smart.encounter(), smart.fhir_user(), smart.client_id(),
 \x off
 COMMIT;
 
--- A local session ends with its transaction, one for the connection does not, and logout() ends it.
+-- LF-3: A local session ends with its transaction, one for the connection does not, and logout() ends it.
 SELECT count(*) FROM smart.session;
 SELECT smart.login(st.token(), local => false);
 SELECT smart.patient();
@@ -127,7 +127,7 @@ INSERT INTO refused VALUES
 SELECT n, what, st.why(format('SELECT smart.login(%L)', token)) AS error, st.message(format('SELECT smart.login(%L)', token)) FROM refused ORDER BY n;
 ROLLBACK;
 
--- A refused login ends the session that was there.
+-- LF-6: A refused login ends the session that was there.
 SELECT smart.login(st.token(), false);
 SELECT st.login('{"exp":1700000100}');
 SELECT count(*) FROM smart.session;
@@ -154,7 +154,7 @@ SELECT st.login('{"scope":"patient/Observation.cruds"}');
 SELECT st.why($$INSERT INTO st.observation VALUES ('n', st.obs('n', '2'))$$) AS other_patient,
 	st.why($$UPDATE st.observation SET resource = st.obs(id, '2') WHERE id = 'o1'$$) AS moved_away;
 ROLLBACK;
--- Without a session UPDATE and DELETE touch no row.
+-- LF-4: Without a session UPDATE and DELETE touch no row.
 WITH u AS (UPDATE st.observation SET note = 'x' RETURNING 1) SELECT count(*) FROM u;
 WITH d AS (DELETE FROM st.observation RETURNING 1) SELECT count(*) FROM d;
 RESET ROLE;
@@ -263,7 +263,7 @@ SELECT smart.add_issuer('https://as.example', st.jwks('a'), client_ids => '{app1
 SELECT st.login('{"aud":null}') AS no_base_urls, st.login('{"aud":"https://any.example"}') AS an_aud;
 ROLLBACK;
 
--- base_urls: the bases that a token without aud opens, for fhirUser and for tables with a base_url.
+-- LF-20: base_urls: the bases that a token without aud opens, for fhirUser and for tables with a base_url.
 BEGIN;
 CREATE TABLE st.based (id text PRIMARY KEY, resource jsonb NOT NULL);
 INSERT INTO st.based VALUES ('b1', st.obs('b1', '1')), ('b2', '{"resourceType":"Observation","id":"b2","subject":{"reference":"https://fhir.example/r4/Patient/1"}}');
@@ -406,7 +406,7 @@ WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace)
 ORDER BY p.proname;
 SELECT has_table_privilege('regress_st_app', 'smart.issuer', 'SELECT') AS issuer, has_table_privilege('regress_st_app', 'smart.session', 'SELECT') AS session;
 
--- The session expires while a transaction runs: each further statement on a protected table fails, an empty one's too, and
+-- LF-1, LF-2: The session expires while a transaction runs: each further statement on a protected table fails, an empty one's too, and
 -- the next FETCH; what does not touch one goes on, and the session shows nothing.
 SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.example/r4}', max_token_age => '40000 days', leeway => '0');
 SET ROLE regress_st_app;

@@ -11,7 +11,7 @@ BEGIN
 	RETURN concat_ws(' ', 'patient', coalesce(smart.patient(), '-'), 'rows', (SELECT count(*) FROM st.observation));
 END $$;
 
--- An ordinary role cannot set the session, by whatever road; nor take it away but by logout().
+-- LF-5: An ordinary role cannot set the session, by whatever road; nor take it away but by logout().
 SET ROLE regress_st_app;
 BEGIN;
 SELECT st.login('{"patient":"1"}');
@@ -106,7 +106,7 @@ SELECT smart.login(st.token('{"patient":"2"}'), false);
 SELECT st.state();
 SELECT smart.logout();
 
--- Another role in the same connection: the session is the connection's, the privileges are the role's.
+-- LF-8: Another role in the same connection: the session is the connection's, the privileges are the role's.
 RESET ROLE;
 BEGIN;
 SELECT st.login('{"patient":"1"}');

@@ -26,7 +26,7 @@ SELECT st.state();
 ROLLBACK;
 SELECT st.state();
 
--- A login inside a transaction that rolls back: the connection's session of before is there again.
+-- LF-7: A login inside a transaction that rolls back: the connection's session of before is there again.
 SELECT smart.login(st.token('{"patient":"2"}'), false);
 BEGIN;
 SELECT smart.login(st.token('{"patient":"1"}'), false);
@@ -258,7 +258,7 @@ SELECT x.login, o.id FROM (SELECT st.login('{"scope":"system/*.rs"}') OFFSET 0) 
 SELECT count(*) FROM st.observation;
 ROLLBACK;
 
--- Parallel workers know the session, and know none of one that is dead.
+-- LF-19: Parallel workers know the session, and know none of one that is dead.
 RESET ROLE;
 INSERT INTO st.observation SELECT 'p' || i, st.obs('p' || i, (2 - i % 2)::text) FROM generate_series(1, 4000) i;
 ANALYZE st.observation;
@@ -355,7 +355,7 @@ SELECT st.login('{"patient":"1"}');
 SELECT (SELECT count(*) FROM st.definer_view) AS definer, (SELECT count(*) FROM st.invoker_view) AS invoker, st.definer_count(), (SELECT count(*) FROM st.matview) AS matview;
 UPDATE st.definer_view SET note = 'v' RETURNING id;
 SELECT st.why($$INSERT INTO st.definer_view VALUES ('v', st.obs('v', '2'))$$);
--- A SECURITY DEFINER trigger sees what the session sees.
+-- LF-8: A SECURITY DEFINER trigger sees what the session sees.
 INSERT INTO st.action VALUES (1);
 SELECT string_agg(id, ' ' ORDER BY id) FROM st.seen;
 ROLLBACK;
