@@ -5,7 +5,7 @@
 # spec and each TAP assertion, and at least one failure for a step that broke. Nothing is left
 # running. PGVERSION or PG_CONFIG picks the server, SMART_FHIR_DATA the shared vectors
 # (default ../shared/data; tests that need them skip when they are not there), SUITES some of
-# "sql isolation tap e2e"; e2e, the demonstration in a browser, runs where Chromium is installed.
+# "sql isolation tap e2e", TAP some files of test/t; e2e, the demonstration in a browser, runs where Chromium is installed.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
 
@@ -83,7 +83,8 @@ if has tap 'test/t/*.pl'; then
   section 'TAP'
   log=$WORK/tap.out
   status=0
-  as_user env -C "$tree" test/prove.sh >"$log" 2>&1 || status=$?
+  # shellcheck disable=SC2086 # several files
+  as_user env -C "$tree" test/prove.sh ${TAP:-} >"$log" 2>&1 || status=$?
   cat "$log"
   # "Files=3, Tests=40, ..." counts assertions; the report has "(Wstat: .. Tests: 9 Failed: 1)" a
   # file, where a file that died or planned otherwise counts one
