@@ -50,8 +50,8 @@ PG_FUNCTION_INFO_V1(smart_put_key_trigger);
 
 #define TRIGGER_NAME "smart_spell_key"
 
-/* How many rows, and tables of a partition tree, are looked at for a key. */
-#define MAX_LOOKED_AT 200
+/* How many rows are looked at for a key, in a table and the partitions beside it. */
+#define MAX_LOOKED_AT 100
 
 bool
 spelling_id(FhirText key, FhirText *id, bool *reference)
@@ -79,24 +79,23 @@ text_of(text *value)
 
 /* ---- the trigger ---- */
 
-/* Is one of the first keys of a table spelled so? */
+/* Is one of the first keys of a table spelled so? *left: rows that may be looked at. */
 static bool
-shows_spelling(Relation rel, AttrNumber column, bool references)
+shows_spelling(Relation rel, AttrNumber column, bool references, int *left)
 {
 	Snapshot snapshot = RegisterSnapshot(GetLatestSnapshot());
 	TupleTableSlot *slot = table_slot_create(rel, NULL);
 	TableScanDesc scan = compat_table_beginscan(rel, snapshot);
 	bool shown = false;
 
-	for (int i = 0;
-		 i < MAX_LOOKED_AT && !shown && table_scan_getnextslot(scan, ForwardScanDirection, slot);
-		 i++)
+	while (!shown && *left > 0 && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool isnull;
 		Datum value = slot_getattr(slot, column, &isnull);
 		FhirText id;
 		bool reference;
 
+		(*left)--;
 		shown = !isnull && spelling_id(text_of(DatumGetTextPP(value)), &id, &reference) &&
 				reference == references;
 	}
@@ -108,17 +107,19 @@ shows_spelling(Relation rel, AttrNumber column, bool references)
 
 /* The same of a table by its OID, unless somebody has locked it; the column by its name. */
 static bool
-other_shows_spelling(Oid relid, const char *column, bool references)
+other_shows_spelling(Oid relid, const char *column, bool references, int *left)
 {
 	Relation rel;
 	AttrNumber number = get_attnum(relid, column);
 	bool shown;
 
+	/* an empty one counts as a row */
+	(*left)--;
 	if (get_rel_relkind(relid) != RELKIND_RELATION || number == InvalidAttrNumber ||
 		!ConditionalLockRelationOid(relid, AccessShareLock))
 		return false;
 	rel = table_open(relid, NoLock);
-	shown = shows_spelling(rel, number, references);
+	shown = shows_spelling(rel, number, references, left);
 	table_close(rel, AccessShareLock);
 	return shown;
 }
@@ -128,22 +129,32 @@ static bool
 is_spelled_so(Relation rel, AttrNumber column, bool references)
 {
 	char *name = NameStr(TupleDescAttr(RelationGetDescr(rel), column - 1)->attname);
-	List *ancestors;
-	List *tables;
+	int left = MAX_LOOKED_AT;
 	ListCell *cell;
-	int n = 0;
 
-	if (shows_spelling(rel, column, references))
+	if (shows_spelling(rel, column, references, &left))
 		return true;
 	if (!rel->rd_rel->relispartition)
 		return false;
-	ancestors = get_partition_ancestors(RelationGetRelid(rel));
-	tables = find_all_inheritors(llast_oid(ancestors), NoLock, NULL);
-	foreach(cell, tables)
-		if (lfirst_oid(cell) != RelationGetRelid(rel) && n++ < MAX_LOOKED_AT &&
-			other_shows_spelling(lfirst_oid(cell), name, references))
+	foreach(cell,
+			find_all_inheritors(
+				llast_oid(get_partition_ancestors(RelationGetRelid(rel))), NoLock, NULL))
+		if (left > 0 && lfirst_oid(cell) != RelationGetRelid(rel) &&
+			other_shows_spelling(lfirst_oid(cell), name, references, &left))
 			return true;
 	return false;
+}
+
+/* The same, asked once a statement. */
+static bool
+is_known_so(FmgrInfo *flinfo, Relation rel, AttrNumber column, bool references)
+{
+	static const bool answers[] = {false, true};
+
+	if (flinfo->fn_extra == NULL)
+		flinfo->fn_extra =
+			unconstify(bool *, &answers[is_spelled_so(rel, column, references) ? 1 : 0]);
+	return *(bool *) flinfo->fn_extra;
 }
 
 /* A row cannot change its partition here. */
@@ -234,7 +245,7 @@ smart_spell_key(PG_FUNCTION_ARGS)
 	if (isnull || !spelling_id(text_of(DatumGetTextPP(value)), &id, &reference) ||
 		reference == references ||
 		check_enable_rls(RelationGetRelid(rel), InvalidOid, true) != RLS_ENABLED ||
-		!is_spelled_so(rel, number, references))
+		!is_known_so(fcinfo->flinfo, rel, number, references))
 		return PointerGetDatum(tuple);
 	check_partition_key(rel, number, references);
 	key = psprintf("%s%.*s", references ? "Patient/" : "", id.len, id.data);
