@@ -75,9 +75,9 @@ SELECT pg_temp.code(:'token', :'jwks', leeway => '-2147483648 days 2562047788 ho
 \echo :LAST_ERROR_SQLSTATE
 -- Without "at" the clock counts, not the start of the transaction.
 BEGIN;
-SELECT smart.jwt_sign(jsonb_build_object('exp', extract(epoch FROM clock_timestamp()) + 2), :'rsa') AS brief \gset
+SELECT smart.jwt_sign(jsonb_build_object('exp', extract(epoch FROM clock_timestamp()) + 5), :'rsa') AS brief \gset
 SELECT pg_temp.code(:'brief', :'jwks') LIKE '{%' AS accepted;
-SELECT pg_sleep(2.1);
+SELECT pg_sleep(5.1);
 SELECT pg_temp.code(:'brief', :'jwks');
 COMMIT;
 

@@ -289,9 +289,9 @@ RESET enable_indexscan;
 RESET enable_bitmapscan;
 
 -- Expiry between planning and execution: an error, in plans without any condition too.
-SELECT guard_test.who('system/*.rs', exp => extract(epoch FROM clock_timestamp()) - 58);
+SELECT guard_test.who('system/*.rs', exp => extract(epoch FROM clock_timestamp()) - 55);
 EXECUTE seen;
-SELECT pg_sleep(2.2);
+SELECT pg_sleep(5.2);
 SELECT guard_test.error('EXECUTE seen');
 
 -- ... and between the opening of a cursor and its first row

@@ -412,12 +412,12 @@ SELECT smart.add_issuer('https://as.example', st.jwks('a'), '{https://fhir.examp
 SET ROLE regress_st_app;
 PREPARE prepared AS SELECT count(*) FROM st.condition;
 BEGIN;
-SELECT st.login(jsonb_build_object('exp', st.clock(3)));
+SELECT st.login(jsonb_build_object('exp', st.clock(6)));
 DECLARE cur CURSOR FOR SELECT id FROM st.observation ORDER BY id;
 FETCH 1 FROM cur;
 EXECUTE prepared;
 SELECT count(*) FROM st.observation;
-SELECT pg_sleep(3.1);
+SELECT pg_sleep(6.1);
 SELECT count(*) FROM smart.session;
 SELECT smart.patient(), smart.claims();
 SELECT st.why('SELECT count(*) FROM st.observation') AS "select", st.why('SELECT count(*) FROM st.condition') AS empty_table, st.why('EXECUTE prepared') AS prepared,

@@ -1,6 +1,6 @@
 # test/t/052_interactions.pl
 # "What each FHIR interaction needs" in doc/reference.md: every row of that table, run as it says, with a token that
-# may and one that may not; and a long export under tokens that live for two seconds.
+# may and one that may not; and a long export under tokens that live for four seconds.
 use strict;
 use warnings;
 
@@ -238,7 +238,7 @@ is(ask(token('system/Observation.rus'), 'update', "PREPARE kept AS UPDATE o SET 
 # doc/operations.md: chunks by key, each in a transaction of its own, with the token that is valid then.
 $node->safe_psql('postgres', "INSERT INTO o SELECT 'x' || lpad(i::text, 5, '0'), obs('x' || i, 'p1') FROM generate_series(1, 2000) i");
 my ($last, $n, $chunks, $renewed, @others) = ('', 0, 0, 0);
-my $token = token('system/*.rs', undef, 2);
+my $token = token('system/*.rs', undef, 4);
 my $started = time;
 while (1)
 {
@@ -250,7 +250,7 @@ while (1)
     # (how often depends on the machine, so these are counted, not tested one by one)
     push @others, $err unless $err =~ /access token is not accepted/;
     %tokens = ();
-    $token = token('system/*.rs', undef, 2);
+    $token = token('system/*.rs', undef, 4);
     $renewed++;
     last if $renewed > 20;
     next;
@@ -265,12 +265,12 @@ is_deeply(\@others, [], 'nothing but an expired token stops a chunk');
 is($n, 2004, 'the export is complete') or diag("$chunks chunks, $renewed renewals");
 cmp_ok($renewed, '>', 0, 'and took longer than a token lives');
 # The other way, one snapshot: the server logs in again inside one REPEATABLE READ transaction. A cursor would end with its session.
-my ($first, $second) = (token('system/*.rs', undef, 3), token('system/*.rs', undef, 60));
+my ($first, $second) = (token('system/*.rs', undef, 10), token('system/*.rs', undef, 60));
 my ($status, $out, $err) = $node->psql('postgres', <<"SQL", extra_params => [ '-U', 'app' ], on_error_stop => 0);
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT smart.login('$first') \\g /dev/null
 SELECT 'first ' || count(*) FROM (SELECT id FROM o WHERE id > '' ORDER BY id LIMIT 1000) c;
-SELECT pg_sleep(3.2) \\g /dev/null
+SELECT pg_sleep(10.2) \\g /dev/null
 SAVEPOINT chunk;
 SELECT count(*) FROM o;
 ROLLBACK TO chunk;
