@@ -74,6 +74,22 @@ LANGUAGE sql STABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
   FROM t JOIN pg_constraint f ON f.conrelid = t.relid
   WHERE f.contype = 'f' AND f.conparentid = 0 AND (f.confdeltype IN ('c', 'n', 'd') OR f.confupdtype IN ('c', 'n', 'd'))
   UNION ALL
+  SELECT 'warning', 'function_path', smart_internal.doctor_routine(f.oid),
+    format('Policies call it for %s. It sets a search_path that does not end with pg_temp, which PostgreSQL then searches first: what a session puts there stands in front of the tables that it names.',
+           string_agg(DISTINCT f.shown, ', ')),
+    -- a value may hold any text: only plain names are pasted
+    CASE WHEN f.path ~ '^("?[A-Za-z_$][A-Za-z0-9_$]*"?)(, "?[A-Za-z_$][A-Za-z0-9_$]*"?)*$' THEN
+      smart_internal.doctor_remedy(format('ALTER ROUTINE %s SET search_path = %s', smart_internal.doctor_routine(f.oid),
+        array_to_string(array_remove(array_remove(string_to_array(f.path, ', '), 'pg_temp'), '"pg_temp"') || 'pg_temp'::text, ', ')), f.nspname, f.proname)
+    ELSE 'Put pg_temp at the end of the search_path that it sets, by hand.' END
+  FROM (SELECT r.oid, r.proname::text, n.nspname::text, t.shown, substr(g.setting, length('search_path=') + 1) AS path
+        FROM t JOIN pg_policy p ON p.polrelid = t.relid AND p.polname = ANY (t.policies)
+        JOIN pg_depend d ON d.classid = 'pg_policy'::regclass AND d.objid = p.oid AND d.refclassid = 'pg_proc'::regclass
+        JOIN pg_proc r ON r.oid = d.refobjid JOIN pg_namespace n ON n.oid = r.pronamespace, unnest(r.proconfig) g (setting)
+        WHERE n.nspname NOT IN ('smart', 'smart_internal') AND g.setting LIKE 'search\_path=%') f
+  WHERE f.path !~ '(^|, )"?pg_temp"?$'
+  GROUP BY f.oid, f.proname, f.nspname, f.path
+  UNION ALL
   SELECT 'warning', 'unique_tells', smart_internal.doctor_relation(i.indexrelid),
     format('A unique key of %s over other columns than the id: that a value is refused tells that a hidden row has it.', t.shown),
     smart_internal.doctor_remedy(coalesce((SELECT format('ALTER TABLE %s DROP CONSTRAINT %s', t.shown, smart_internal.doctor_ident(k.conname)) FROM pg_constraint k

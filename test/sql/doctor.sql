@@ -81,6 +81,16 @@ SELECT p.* FROM dt.plant('trigger_granted', '{GRANT TRIGGER ON dt.observation TO
 SELECT p.* FROM dt.plant('cascade_across', '{ALTER TABLE dt.condition ADD COLUMN about text,ALTER TABLE dt.condition ADD CONSTRAINT about_fk FOREIGN KEY (about) REFERENCES dt.observation (id) ON DELETE CASCADE}') p;
 SELECT p.* FROM dt.plant('unique_tells', ARRAY['CREATE UNIQUE INDEX tells ON dt.observation ((resource ->> ''identifier''))']) p;
 SELECT p.* FROM dt.plant('unique_tells', ARRAY['ALTER TABLE dt.condition ADD CONSTRAINT one_about UNIQUE (about)']) p;
+CREATE TABLE dt.mapping (id text, patient text);
+CREATE TABLE dt.task (id text PRIMARY KEY, resource jsonb NOT NULL);
+CREATE FUNCTION dt.patient_of(key text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT patient FROM dt.mapping WHERE id = key $$;
+SELECT smart.protect('dt.task', 'Task', patients => 'dt.patient_of(id)', index => false) IS NOT NULL AS statements;
+SELECT p.* FROM dt.plant('function_path', ARRAY['ALTER FUNCTION dt.patient_of(text) SET search_path = dt, "$user"']) p;
+SELECT p.* FROM dt.plant('function_path', ARRAY['ALTER FUNCTION dt.patient_of(text) SET search_path = pg_temp, dt']) p;
+ALTER FUNCTION dt.patient_of(text) SET search_path = 'dt; DROP TABLE dt.mapping';
+SELECT d.object, d.remedy FROM smart.doctor() d WHERE code = 'function_path' AND object ~ '^dt';
+DROP TABLE dt.task, dt.mapping;
+DROP FUNCTION dt.patient_of;
 SELECT p.* FROM dt.plant('temp_granted', ARRAY[format('GRANT TEMPORARY ON DATABASE %I TO regress_doctor_group', current_database())]) p;
 SELECT p.* FROM dt.plant('schema_create', '{GRANT CREATE ON SCHEMA public TO regress_doctor_app}') p;
 SELECT p.* FROM dt.plant('schema_create', ARRAY[format('ALTER ROLE regress_doctor_app IN DATABASE %I SET search_path = "dt", pg_catalog', current_database()), 'GRANT CREATE ON SCHEMA dt TO regress_doctor_group']) p;
