@@ -183,11 +183,26 @@ $$;
 COMMENT ON FUNCTION smart_internal.fetch_failed(text, text, timestamptz, timestamptz) IS
   'For smart_fhir_keys: a fetch failed; the keys that are there stay. error: one word of a fixed list, never the peer''s bytes. Nothing when the claim is no longer the last. Errors 22023.';
 
+-- Of a set, a key or an array of keys: what verifying needs, as plain texts. What else an issuer put there may be large, deep or private.
+CREATE FUNCTION smart_internal.public_keys(jwks jsonb) RETURNS jsonb
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT jsonb_build_object('keys', coalesce(jsonb_agg((SELECT coalesce(jsonb_object_agg(m.key, m.value), '{}') FROM jsonb_each(k.key) m
+      WHERE m.key = ANY ('{kty,kid,use,key_ops,alg,crv,x,y,n,e}') AND m.value <> 'null') ORDER BY k.n), '[]'))
+  FROM jsonb_array_elements(CASE WHEN jsonb_typeof(jwks -> 'keys') = 'array' THEN jwks -> 'keys' WHEN jsonb_typeof(jwks) = 'array' THEN jwks
+      ELSE jsonb_build_array(jwks) END) WITH ORDINALITY k (key, n)
+  -- a member of another type makes a key of no use: without it, it could be of use
+  WHERE jsonb_typeof(k.key) = 'object' AND NOT EXISTS (SELECT FROM jsonb_each(k.key) m WHERE CASE
+    WHEN m.key = 'key_ops' THEN jsonb_typeof(m.value) NOT IN ('array', 'null') OR m.value @? 'strict $[*] ? (@.type() != "string")'
+    WHEN m.key = ANY ('{kty,kid,use,alg,crv,x,y,n,e}') THEN jsonb_typeof(m.value) NOT IN ('string', 'null') END)
+$$;
+REVOKE ALL ON FUNCTION smart_internal.public_keys(jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.public_keys(jsonb) IS 'A key set (RFC 7517 5) with the public members of each key that verifying needs, and no others.';
+
 -- What a file beside the server needs of each issuer: the rows without what is about patients, and public keys alone.
 CREATE FUNCTION smart_internal.keys_file_rows(until timestamptz) RETURNS SETOF text
   LANGUAGE sql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT (SELECT jsonb_object_agg(m.key, m.value) FROM jsonb_each(r.row) m WHERE m.value <> 'null')::text
-  FROM smart.issuer i, LATERAL (SELECT jsonb_build_object('database', current_database(), 'issuer', i.issuer, 'jwks', i.jwks,
+  FROM smart.issuer i, LATERAL (SELECT jsonb_build_object('database', current_database(), 'issuer', i.issuer, 'jwks', smart_internal.public_keys(i.jwks),
       'refuse_after', to_char(least(i.refuse_after, $1) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
       'audience', i.audience, 'base_urls', i.base_urls, 'algorithms', i.algorithms, 'token_types', i.token_types,
       'required_claims', i.required_claims, 'client_ids', i.client_ids, 'levels', i.levels, 'preset', i.preset, 'claim_map', i.claim_map,

@@ -69,6 +69,8 @@ SELECT issuer, jwks = st.jwks('a') AS a, jwks = st.jwks('b') AS b FROM smart.iss
 SELECT smart.drop_issuer('https://hand.example'), smart.set_jwks('https://as.example', st.jwks('a'));
 -- What an OAuth validator reads: public keys, until a time.
 SELECT r.row ->> 'issuer' AS issuer, r.row ->> 'refuse_after' AS refuse_after, (SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(r.row) k) AS members FROM smart_internal.keys_file_rows('2001-02-03 04:05:06Z') f, jsonb(f) r (row);
+SELECT smart_internal.public_keys(k) FROM unnest(ARRAY['{"kty":"EC","kid":"a","x":"1","d":"secret","x5c":[[[[]]]],"use":null}', '[{"kty":"EC"},5]', '{"keys":[{"kty":"RSA","n":"1","e":["AQAB"]},{"kty":"EC","key_ops":["verify"]},{"kty":"EC","key_ops":[["verify"]]},
+	{"kty":"EC","key_ops":"verify"},{"kty":"EC","alg":{"alg":"ES256"}}],"deep":[[[[[]]]]]}', '{"keys":[]}', '{}', '"a"']::jsonb[]) k;
 -- The same address again keeps what was fetched, another one does not; keys that go end sessions.
 SELECT st.add('https://as.example/jwks'), st.hint(st.token());
 SELECT smart.login(st.token(), false), smart.patient();

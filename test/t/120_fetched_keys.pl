@@ -343,7 +343,7 @@ SKIP:
 	print $out "set -e\nip link set lo up\nip addr add 8.8.8.8/32 dev lo\nmount --bind $dir/hosts /etc/hosts\nexec \"\$@\"\n";
 	close($out);
 	$server->serve('../hosts', "127.0.0.1 localhost\n127.0.0.1 evil.example\n");
-	skip 'no namespaces here', 5 if system("unshare -rnm sh $script true >$dir/unshare.log 2>&1") != 0;
+	skip 'no namespaces here', 6 if system("unshare -rnm sh $script true >$dir/unshare.log 2>&1") != 0;
 	my $evil = $registered->('https://evil.example/keys/good');
 	sql(qq{INSERT INTO smart_internal.oauth_client_event VALUES ('$evil', 'approved', now()); DELETE FROM smart.issuer WHERE issuer <> 'https://own.example'});
 	my $inside = "$dir/inside.pl";
@@ -356,7 +356,7 @@ SKIP:
 		print $h "127.0.0.1 localhost\n$hosts";
 		close($h);
 		local $ENV{SSL_CERT_FILE} = "$dir/ca.pem";
-		system("unshare -rnm sh $script $^X $inside $listen $program --once --timeout 2 --connection '" . conninfo() . "' 2>>$dir/network.log");
+		system("unshare -rnm sh $script $^X $inside $listen $program --once --timeout 20 --connection '" . conninfo() . "' 2>>$dir/network.log");
 		return sql(qq{SELECT coalesce(last_error, 'good') FROM smart_internal.oauth_client_fetch WHERE client_id = '$evil'});
 	};
 	my $reached = sub { scalar(() = $server->requests(qr{evil\.example})) };
@@ -365,6 +365,14 @@ SKIP:
 	is($in_network->("8.8.8.8 evil.example\n", '8.8.8.8'), 'good', 'the same name, public then');
 	is($in_network->("::ffff:127.0.0.1 evil.example\n", '127.0.0.1'), 'address', 'and no more afterwards');
 	is($reached->(), 1, 'it was asked there alone');
+	# strangers cannot turn us against a host: one request at a time
+	for my $n (1 .. 3)
+	{
+		my $id = $registered->("https://evil.example/answers/later?$n");
+		sql(qq{INSERT INTO smart_internal.oauth_client_event VALUES ('$id', 'approved', now())});
+	}
+	$in_network->("8.8.8.8 evil.example\n", '8.8.8.8');
+	is(join(' ', map { /^(begin|end) .*later\?/ ? $1 : () } split(/\n/, slurp_file("$dir/order"))), 'begin end begin end begin end', 'a host of strangers: one request at a time');
 }
 
 $node->stop;

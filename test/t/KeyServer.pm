@@ -115,6 +115,15 @@ our %ANSWERS = (
 	largest => sub { my $out = shift; my $keys = keys_of('b'); reply($out, '200 OK', $json, $keys . (' ' x (256 * 1024 - length $keys))) },
 	hundred_keys => sub { my $out = shift; reply($out, '200 OK', $json, '{"keys":[' . join(',', map { my $k = $KEY{b}; $k =~ s/"kid":"b"/"kid":"b$_"/; $k } 1 .. 100) . ']}') });
 
+# What began and ended when, of requests at the same time.
+sub note_order
+{
+	my ($dir, $line) = @_;
+	open(my $log, '>>', "$dir/order") or die $!;
+	syswrite($log, "$line\n");
+	close($log);
+}
+
 sub answers { return sort keys %ANSWERS }
 
 sub answer
@@ -130,9 +139,12 @@ sub answer
 	open(my $log, '>>', "$dir/requests") or die $!;
 	syswrite($log, $request =~ s/\r?\n/ | /gr . "\n");
 	close($log);
-	if ($path =~ m{^/answers/(\w+)$} && $ANSWERS{$1})
+	if ($path =~ m{^/answers/(\w+)(\?|$)} && $ANSWERS{$1})
 	{
-		$ANSWERS{$1}->($out, $request);
+		my $answer = $ANSWERS{$1};
+		note_order($dir, "begin $path");
+		$answer->($out, $request);
+		note_order($dir, "end $path");
 	}
 	else
 	{
