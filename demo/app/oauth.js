@@ -42,7 +42,8 @@ async function next(response, id, flow, note = {}) {
   }
   if (asked.needs.includes('consent')) {
     const patient = flow.patient ?? asked.launch?.patient;
-    return html(response, 200, pages.consent(login.sign({ ...flow, asked: true }, id), asked, patient), target, cookie);
+    const name = patient && (await patientsOf(session.user, patient))[0]?.name;
+    return html(response, 200, pages.consent(login.sign({ ...flow, asked: true }, id), asked, name || patient), target, cookie);
   }
   return approve(response, session, flow, { scope: asked.scopes.map((s) => s.scope).join(' ') });
 }
