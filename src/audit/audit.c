@@ -20,4 +20,5 @@ audit_init(void)
 	protected_init();
 	utility_init();
 	statement_audit_init();
+	parallel_audit_init();
 }

@@ -7,6 +7,7 @@
 
 extern void session_events_init(void);
 extern void utility_init(void);
+extern void parallel_audit_init(void);
 extern void statement_audit_init(void);
 
 #endif /* SMART_FHIR_AUDIT_EVENTS_H */
