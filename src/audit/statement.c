@@ -236,7 +236,7 @@ static void
 audit_executor_run(QueryDesc *query, ScanDirection direction,
 				   uint64 count COMPAT_EXECUTE_ONCE_PARAM)
 {
-	AuditedQuery *audited = dlist_is_empty(&queries) ? NULL : find_query(query);
+	AuditedQuery *volatile audited = dlist_is_empty(&queries) ? NULL : find_query(query);
 	AuditUnit *outer;
 
 	if (audited == NULL)
@@ -275,7 +275,7 @@ finish_next(QueryDesc *query)
 static void
 audit_executor_finish(QueryDesc *query)
 {
-	AuditedQuery *audited = dlist_is_empty(&queries) ? NULL : find_query(query);
+	AuditedQuery *volatile audited = dlist_is_empty(&queries) ? NULL : find_query(query);
 	AuditUnit *outer;
 
 	if (audited == NULL)
