@@ -313,7 +313,7 @@ end_next(QueryDesc *query)
 static void
 audit_executor_end(QueryDesc *query)
 {
-	AuditedQuery *audited = dlist_is_empty(&queries) ? NULL : find_query(query);
+	AuditedQuery *volatile audited = dlist_is_empty(&queries) ? NULL : find_query(query);
 	AuditUnit *unit;
 
 	if (audited == NULL)
