@@ -89,7 +89,7 @@ cut_scalar(const char *p, JsonbValue *value)
 static JsonbValue *
 read_object(const char *p, JsonbInState *state)
 {
-	bool is_object[JOSE_MAX_JSON_DEPTH];
+	bool is_object[JOSE_MAX_JSON_DEPTH] = {false};
 	int depth = 0;
 
 	for (;;)
