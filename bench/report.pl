@@ -104,12 +104,12 @@ bars('requests', 'Whole requests', rows('requests'));
 bars('today', 'Policies of today and ours, one patient', rows('today'));
 growth(rows('growth'));
 
-my %titles = (rls => 'Queries under policies', requests => 'Whole requests', tokens => 'Tokens', functions => 'Functions, inserts, memory', today => 'What people do today');
+my %titles = (instructions => 'In instructions (bench/instructions.sh)', rls => 'Queries under policies', requests => 'Whole requests', tokens => 'Tokens', functions => 'Functions, inserts, memory', today => 'What people do today');
 my %charts = (rls => [qw(one_patient backend patients growth)], requests => ['requests'], today => ['today']);
 open my $out, '>:utf8', "$dir/report.md" or die "report.md: $!\n";
 print {$out} "# Benchmark\n\nMade by `bench/run.sh`. Ratios are medians of interleaved runs on one machine; only they count, not the times beside them.\n",
   "A ratio above its target is in bold. bench/README.md says how to read this, and why a figure is what it is.\n";
-for my $part (qw(rls requests tokens functions today))
+for my $part (qw(rls requests tokens functions today instructions))
 {
 	my @rows = rows($part) or next;
 	print {$out} "\n## $titles{$part}\n\n";

@@ -2,7 +2,7 @@
 # bench/tokens.sh: verification by algorithm against OpenSSL's own, libjwt, npm's jose and PyJWT; repeated logins.
 #
 # smart.jwt_verify() does all that a login checks of a token (JSON, claims, times), "openssl speed" the bare signature.
-# Interleaved, medians. libjwt through bench/libjwt_decode.c (what its version can), jose where node and npm are there,
+# All by CPU time, interleaved, medians. libjwt through bench/libjwt_decode.c (what its version can), jose where node and npm are there,
 # PyJWT where Debian's python3-jwt is.
 set -uo pipefail
 . "$(dirname "$0")/../tools/lib.sh"
@@ -23,40 +23,43 @@ sign() {
 	  :'keys'::jsonb -> :'key', jsonb_build_object('alg', :'alg'));
 SQL
 }
-# microseconds a smart.jwt_verify()
+# microseconds of CPU a smart.jwt_verify(): "openssl speed" counts CPU time as well
 server() {
   psql_quiet -v keys="$keys" -v key="$1" -v alg="$2" -v token="$3" -v n="$4" <<-'SQL'
 	SELECT set_config('b.jwks', jsonb_build_object('keys', jsonb_build_array((:'keys'::jsonb -> :'key') - '{d,p,q,dp,dq,qi}'::text[]))::text, false),
 	  set_config('b.token', :'token', false), set_config('b.alg', :'alg', false), set_config('b.n', :'n', false) \g /dev/null
-	DO $do$
-	DECLARE jwks jsonb := current_setting('b.jwks'); token text := current_setting('b.token'); alg text[] := ARRAY[current_setting('b.alg')]; n int := current_setting('b.n');
-	  claims jsonb; t timestamptz; empty float8; full_time float8;
+	CREATE FUNCTION pg_temp.verified(n int) RETURNS void LANGUAGE plpgsql AS $f$
+	DECLARE jwks jsonb := current_setting('b.jwks'); token text := current_setting('b.token'); alg text[] := ARRAY[current_setting('b.alg')]; claims jsonb;
 	BEGIN
-	  claims := smart.jwt_verify(token, jwks, 'https://ehr.example.org/auth', '{https://ehr.example.org/fhir}', alg, at => '2030-03-17 17:46:41Z');
-	  t := clock_timestamp(); FOR i IN 1..n LOOP claims := '{}'; END LOOP; empty := extract(epoch FROM clock_timestamp() - t);
-	  t := clock_timestamp();
 	  FOR i IN 1..n LOOP claims := smart.jwt_verify(token, jwks, 'https://ehr.example.org/auth', '{https://ehr.example.org/fhir}', alg, at => '2030-03-17 17:46:41Z'); END LOOP;
-	  full_time := extract(epoch FROM clock_timestamp() - t);
-	  PERFORM set_config('b.result', ((full_time - empty) * 1e6 / n)::text, false);
-	END $do$;
-	SELECT current_setting('b.result');
+	END $f$;
+	CREATE FUNCTION pg_temp.empty(n int) RETURNS void LANGUAGE plpgsql AS $f$ DECLARE claims jsonb; BEGIN FOR i IN 1..n LOOP claims := '{}'; END LOOP; END $f$;
+	SELECT pg_temp.verified(10), pg_temp.empty(10) \g /dev/null
+	SELECT pg_backend_pid() AS pid \gset
+	\set a `cut -d' ' -f1 /proc/:pid/schedstat`
+	SELECT pg_temp.empty(:n) \g /dev/null
+	\set b `cut -d' ' -f1 /proc/:pid/schedstat`
+	SELECT pg_temp.verified(:n) \g /dev/null
+	\set c `cut -d' ' -f1 /proc/:pid/schedstat`
+	SELECT (:c::float8 - :b - (:b::float8 - :a)) / 1000 / :n;
 SQL
 }
-# microseconds a smart.jwt_sign() with a key that the backend has seen
+# microseconds of CPU a smart.jwt_sign() with a key that the backend has seen
 server_sign() {
   psql_quiet -v keys="$keys" -v key="$1" -v alg="$2" -v n="$3" <<-'SQL'
 	SELECT set_config('b.jwk', (:'keys'::jsonb -> :'key')::text, false), set_config('b.alg', :'alg', false), set_config('b.n', :'n', false) \g /dev/null
-	DO $do$
-	DECLARE jwk jsonb := current_setting('b.jwk')::jsonb || jsonb_build_object('alg', current_setting('b.alg')); n int := current_setting('b.n'); token text; t timestamptz; empty float8; full_time float8;
+	CREATE FUNCTION pg_temp.signed(n int) RETURNS void LANGUAGE plpgsql AS $f$
+	DECLARE jwk jsonb := current_setting('b.jwk')::jsonb || jsonb_build_object('alg', current_setting('b.alg')); token text;
 	  claims jsonb := '{"iss": "https://ehr.example.org/auth", "aud": "https://ehr.example.org/fhir", "sub": "4711", "client_id": "growth-chart", "jti": "c1b6a2f0-9c1f-4e5a-8a57-0f4b0b8f2f65", "iat": 1900000000, "exp": 4000000000, "patient": "87a339d0-8cae-418e-89c7-8651e6aab3c6", "scope": "launch/patient openid fhirUser patient/Patient.rs patient/Observation.rs"}';
 	BEGIN
-	  token := smart.jwt_sign(claims, jwk);
-	  t := clock_timestamp(); FOR i IN 1..n LOOP token := ''; END LOOP; empty := extract(epoch FROM clock_timestamp() - t);
-	  t := clock_timestamp(); FOR i IN 1..n LOOP token := smart.jwt_sign(claims, jwk); END LOOP;
-	  full_time := extract(epoch FROM clock_timestamp() - t);
-	  PERFORM set_config('b.result', ((full_time - empty) * 1e6 / n)::text, false);
-	END $do$;
-	SELECT current_setting('b.result');
+	  FOR i IN 1..n LOOP token := smart.jwt_sign(claims, jwk); END LOOP;
+	END $f$;
+	SELECT pg_temp.signed(10) \g /dev/null
+	SELECT pg_backend_pid() AS pid \gset
+	\set a `cut -d' ' -f1 /proc/:pid/schedstat`
+	SELECT pg_temp.signed(:n) \g /dev/null
+	\set b `cut -d' ' -f1 /proc/:pid/schedstat`
+	SELECT (:b::float8 - :a) / 1000 / :n;
 SQL
 }
 # microseconds a bare signature
