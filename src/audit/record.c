@@ -36,6 +36,9 @@ static int session_members_len;
 /* Whom SET ROLE has made of the user, whatever function runs, as it was last seen. */
 static Oid role_oid = InvalidOid;
 static char role_name[NAMEDATALEN];
+/* Who connected, where that is another one. */
+static Oid user_oid = InvalidOid;
+static char user_name[NAMEDATALEN];
 
 /* The time, of which all but the microseconds is made once a second. */
 static void
@@ -141,17 +144,26 @@ database(void)
 	return name;
 }
 
+static void
+note_name(Oid now, Oid *known, char *copy)
+{
+	char *name;
+
+	if (now == *known || (name = GetUserNameFromId(now, true)) == NULL)
+		return;
+	strlcpy(copy, name, NAMEDATALEN);
+	*known = now;
+	pfree(name);
+}
+
 void
 record_note_role(void)
 {
-	Oid now = GetOuterUserId();
-	char *name;
-
-	if (now == role_oid || !IsTransactionState() || (name = GetUserNameFromId(now, true)) == NULL)
+	if (!IsTransactionState())
 		return;
-	strlcpy(role_name, name, sizeof(role_name));
-	role_oid = now;
-	pfree(name);
+	note_name(GetOuterUserId(), &role_oid, role_name);
+	if (GetSessionUserId() != role_oid)
+		note_name(GetSessionUserId(), &user_oid, user_name);
 }
 
 AuditText *
@@ -169,6 +181,8 @@ record_begin(const char *event)
 	text_number(&record, "seq", written + 1);
 	text_member(&record, "database", database());
 	text_member(&record, "role", role_oid == InvalidOid ? NULL : role_name);
+	if (user_oid == GetSessionUserId() && user_oid != role_oid)
+		text_member(&record, "session_user", user_name);
 	if (application_name != NULL && *application_name != '\0')
 		text_member(&record, "application_name", application_name);
 	put_session_members(&record);

@@ -247,9 +247,10 @@ void
 text_number(AuditText *out, const char *name, int64 value)
 {
 	char digits[32];
+	int len = pg_lltoa(value, digits);
 	int before = out->len;
 
-	if (!put_name(out, name) || !text_raw(out, digits, pg_lltoa(value, digits)))
+	if (!put_name(out, name) || !text_raw(out, digits, len))
 		out->len = before;
 }
 

@@ -67,6 +67,10 @@ $a->sql("BEGIN; SELECT smart.login('$token{several}')");
 is(scalar @{ $r->{patients} }, 100, 'at most a hundred patients');
 ok($r->{patients_more}, 'and it is said that there are more');
 
+$a->sql("SET ROLE app; BEGIN; SELECT smart.login('$good')", user => $node->safe_psql('d', 'SELECT current_user'));
+($r) = $a->records('login');
+is("$r->{role} $r->{session_user}", 'app ' . $node->safe_psql('d', 'SELECT current_user'), 'SET ROLE hides nobody');
+
 # ---- refusals: nothing of a token that nobody signed but its issuer, if it is known
 $a->sql("SELECT smart.login('$token{expired}'); SELECT smart.login('$token{foreign}'); SELECT smart.login('$forged');
 	SELECT smart.login('x'); SELECT smart.login(NULL); SELECT smart.login('$good', interaction => 'x');
