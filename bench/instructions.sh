@@ -80,7 +80,7 @@ compare() {
   a=$(per "$few" "$many" "$backends" "${ours[@]}")
   b=$(per "$few" "$many" "$backends" "$@")
   printf '%-60s %9d %9d  %s %s\n' "$name" "$a" "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f", a / b }')" "${limit:+(at most $limit)}"
-  result instructions "$name" "$a" instructions "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f", a / b }')" "$limit"
+  result instructions "$name" "$a" instructions 'by hand, no policies' "$b" "$(awk -v a="$a" -v b="$b" 'BEGIN { printf "%.3f", a / b }')" "$limit"
 }
 pipeline() { printf '%s\n' '\startpipeline' BEGIN\; "$2" "$3" COMMIT\; '\endpipeline' >"$WORK/$1.sql"; }
 lf=$'\n'
