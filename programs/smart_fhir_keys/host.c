@@ -34,7 +34,7 @@ host_take(const char *name)
 	bool taken = false;
 
 	pthread_mutex_lock(&mutex);
-	if (new != NULL &&*find(name) == NULL && (new->name = strdup(name)) != NULL)
+	if (*find(name) == NULL && new != NULL && (new->name = strdup(name)) != NULL)
 	{
 		new->next = hosts;
 		hosts = new;

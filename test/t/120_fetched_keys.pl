@@ -209,11 +209,19 @@ until_true('a peer is asked', sub { $asked < (() = $server->requests(qr{/answers
 end_program($run, 'in the middle of a fetch');
 sql(q{DELETE FROM smart.issuer});
 
-# --- two programs at once, of which both look while the peer takes its time; early fetches, one an issuer in 30 s
+# --- two programs at once, which both want to begin the same fetch; early fetches, one an issuer in 30 s
 sql("SELECT smart.add_issuer('https://as.example', NULL, '{https://fhir.example/r4}', jwks_uri => '$base/answers/later')");
 my $before = () = $server->requests(qr{/answers/later});
 my $count = sub { scalar(() = $server->requests(qr{/answers/later})) - $before };
+my $holder = IPC::Run::start(['psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', q{DO $$ BEGIN LOCK TABLE smart_internal.issuer_fetch IN EXCLUSIVE MODE;
+FOR i IN 1 .. 600 LOOP
+  PERFORM pg_stat_clear_snapshot();
+  EXIT WHEN (SELECT count(*) FROM pg_stat_activity WHERE application_name = 'smart_fhir_keys' AND wait_event_type = 'Lock') = 2;
+  PERFORM pg_sleep(0.05);
+END LOOP; END $$}], '<', \undef, '>', '/dev/null', '2>', '/dev/null');
+until_true('a lock before both', sub { sql(q{SELECT count(*) FROM pg_locks WHERE relation = 'smart_internal.issuer_fetch'::regclass AND mode = 'ExclusiveLock' AND granted}) eq '1' });
 my @both = map { start_program() } 1 .. 2;
+$holder->finish;
 until_true('both are there', sub { 2 == grep { log_of($_) =~ /connected/ } @both });
 until_true('keys are fetched', sub { sql($kids) eq 'b' });
 sleep(3);
