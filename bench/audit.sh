@@ -88,7 +88,7 @@ for _ in $(seq "$runs"); do
 done
 line() {
   local name=$1 key=$2 target=${3:-}
-  [ -n "${samples[time.$key]:-}" ] || { printf '%-52s pgaudit is not installed: skipped\n' "$name"; return; }
+  [ -n "${samples[time.$key]:-}" ] || { printf '%-52s not known: pgaudit is not installed, or what it costs is less than the noise\n' "$name"; return; }
   printf '%-52s time %6.3f  CPU %6.3f %s\n' "$name" "$(printf '%s' "${samples[time.$key]}" | median)" "$(printf '%s' "${samples[cpu.$key]}" | median)" "${target:+(at most $target)}"
 }
 printf 'request without audit: %.0f us of CPU in the backend, %d clients, %s runs\n' "$(printf '%s' "${samples[cpu.off_us]}" | median)" "$clients" "$runs"
