@@ -170,6 +170,11 @@ BEGIN
         MESSAGE = format('invalid value for parameter "%s"', fn.what),
         DETAIL = format('The function must take one %s and return text[].', fn.wanted),
         SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
+    ELSIF smart_internal.is_temporary(fn.proc) THEN
+      RAISE EXCEPTION USING ERRCODE = 'invalid_parameter_value',
+        MESSAGE = format('invalid value for parameter "%s"', fn.what),
+        DETAIL = 'The function is in a temporary schema, which others use after this session.',
+        SCHEMA = 'smart', CONSTRAINT = 'invalid_parameter';
     END IF;
   END LOOP;
   -- functions are kept as qualified text: regprocedure columns stop pg_upgrade
@@ -190,6 +195,13 @@ BEGIN
     jwks_uri = EXCLUDED.jwks_uri, discover = EXCLUDED.discover, refuse_after = EXCLUDED.refuse_after;
 END
 $$;
+
+CREATE FUNCTION smart_internal.is_temporary(procedure regprocedure) RETURNS boolean
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = '' AS
+  $$SELECT n.nspname ~ '^pg_temp_' FROM pg_catalog.pg_proc p JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE p.oid = procedure$$;
+REVOKE ALL ON FUNCTION smart_internal.is_temporary(regprocedure) FROM PUBLIC;
+COMMENT ON FUNCTION smart_internal.is_temporary(regprocedure) IS
+  'Is the function in the temporary schema of a session?';
 
 CREATE FUNCTION smart_internal.regprocedure_text(procedure regprocedure) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE SET search_path = '' AS 'SELECT procedure::pg_catalog.text';

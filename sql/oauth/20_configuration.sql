@@ -146,6 +146,8 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_catalog.pg_proc p WHERE p.oid = user_patients
         AND p.prorettype = 'text[]'::regtype AND NOT p.proretset AND p.pronargs = 1 AND p.proargtypes[0] = 'jsonb'::regtype) THEN
       PERFORM smart_internal.oauth_refuse('user_patients', 'It must name a function that takes one jsonb and returns text[].');
+    ELSIF smart_internal.is_temporary(user_patients) THEN
+      PERFORM smart_internal.oauth_refuse('user_patients', 'The function is in a temporary schema, which others use after this session.');
     END IF;
     o := o || jsonb_build_object('user_patients', smart_internal.regprocedure_text(user_patients));
   END IF;

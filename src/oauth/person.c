@@ -4,18 +4,13 @@
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
-#include "utils/array.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/regproc.h"
 
 #include "compat.h"
 #include "fhir/fhir.h"
 #include "oauth/json.h"
 #include "oauth/person.h"
+#include "session/context.h"
 #include "session/issuer.h"
 
 bool
@@ -83,79 +78,31 @@ person_same_fhir_user(const char *a, const char *b, const char *base)
 	return strcmp(relative(a, base), relative(b, base)) == 0;
 }
 
-/* user_patients(claims); *answered: it gave an array, an empty one too. */
+/* user_patients(claims), as smart.login() calls it; *answered: it gave an array, an empty one too. */
 static bool
 is_patient_of_user(const Person *person, const char *patient, const char *client_id,
 				   const OauthConfiguration *c, bool *answered)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	JsonObject claims;
-	Jsonb *argument;
-	volatile bool found = false;
+	List *ids;
+	ListCell *cell;
+	int n_unusable;
 
-	*answered = false;
 	json_begin(&claims);
 	json_add_text(&claims, "iss", c->issuer);
 	json_add_text(&claims, "sub", person->sub);
 	json_add_text(&claims, "fhirUser", person->fhir_user);
 	json_add_text(&claims, "client_id", client_id);
-	argument = json_end(&claims);
-	PG_TRY();
-	{
-		Oid function = DatumGetObjectId(
-			DirectFunctionCall1(regprocedurein, CStringGetDatum(c->user_patients)));
-		FmgrInfo flinfo;
-		LOCAL_FCINFO(fcinfo, 1);
-		Datum result;
-
-		if (get_func_rettype(function) != TEXTARRAYOID)
-			ereport(ERROR,
-					errcode(ERRCODE_DATATYPE_MISMATCH),
-					errmsg("user_patients must return text[]"));
-		/* the caller needs EXECUTE, as if it had written the call itself */
-		compat_check_execute(function);
-		fmgr_info(function, &flinfo);
-		InitFunctionCallInfoData(*fcinfo, &flinfo, 1, DEFAULT_COLLATION_OID, NULL, NULL);
-		fcinfo->args[0].value = JsonbPGetDatum(argument);
-		fcinfo->args[0].isnull = false;
-		result = FunctionCallInvoke(fcinfo);
-		if (!fcinfo->isnull)
-		{
-			Datum *elements;
-			bool *nulls;
-			int n;
-
-			*answered = true;
-			deconstruct_array(DatumGetArrayTypeP(result),
-							  TEXTOID,
-							  -1,
-							  false,
-							  TYPALIGN_INT,
-							  &elements,
-							  &nulls,
-							  &n);
-			for (int i = 0; i < n && !found; i++)
-				found = !nulls[i] && strcmp(TextDatumGetCString(elements[i]), patient) == 0;
-		}
-	}
-	PG_CATCH();
-	{
-		ErrorData *error;
-
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		ereport(LOG_SERVER_ONLY,
-				errcode(error->sqlerrcode),
-				errmsg("user_patients of the authorization server failed: %s", error->message),
-				errhidestmt(true));
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				errmsg("user_patients of the authorization server failed"),
-				errhint("Its own error is in the server's log."));
-	}
-	PG_END_TRY();
-	return found;
+	ids = session_context_call("user_patients",
+							   c->user_patients,
+							   JSONBOID,
+							   JsonbPGetDatum(json_end(&claims)),
+							   answered,
+							   &n_unusable);
+	foreach(cell, ids)
+		if (strcmp(lfirst(cell), patient) == 0)
+			return true;
+	return false;
 }
 
 bool

@@ -79,11 +79,13 @@ find_function(const char *text, Oid argtype, char **path)
 					   format_type_be(argtype)),
 				errhint("Register it with smart.add_issuer()."));
 	namespace = get_namespace_oid(schema, true);
-	tuple = OidIsValid(namespace) ? SearchSysCache3(PROCNAMEARGSNSP,
-													CStringGetDatum(name),
-													PointerGetDatum(buildoidvector(&argtype, 1)),
-													ObjectIdGetDatum(namespace))
-								  : NULL;
+	/* the temporary schema of a session is another session's tomorrow, and whose functions are in it then? */
+	tuple = OidIsValid(namespace) && !isAnyTempNamespace(namespace)
+				? SearchSysCache3(PROCNAMEARGSNSP,
+								  CStringGetDatum(name),
+								  PointerGetDatum(buildoidvector(&argtype, 1)),
+								  ObjectIdGetDatum(namespace))
+				: NULL;
 	if (!HeapTupleIsValid(tuple))
 		ereport(ERROR,
 				errcode(ERRCODE_UNDEFINED_FUNCTION),

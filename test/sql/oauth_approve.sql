@@ -59,6 +59,10 @@ SELECT oa.configure('{"user_patients":"oa.patients_of(jsonb)","user_sees_all":tr
 SELECT approval, oa.granted('{}', approval) FROM unnest(ARRAY['{"fhirUser":"RelatedPerson/1","patient":"6","scope":"patient/*.rs"}', '{"fhirUser":"RelatedPerson/1","patient":"7","scope":"patient/*.rs"}', '{"fhirUser":"RelatedPerson/2","patient":"7","scope":"patient/*.rs"}',
 	'{"fhirUser":"Practitioner/1","patient":"7","scope":"patient/*.rs"}', '{"fhirUser":"Practitioner/none","patient":"7","scope":"patient/*.rs"}', '{"fhirUser":"Patient/1","patient":"1","scope":"patient/*.rs"}', '{"fhirUser":"Patient/1","patient":"2","scope":"patient/*.rs"}']::jsonb[]) approval;
 SELECT oa.why($$SELECT smart.approve(oa.request(), '{"sub":"broken","patient":"7","scope":"patient/*.rs"}')$$) AS error_of_user_patients;
+-- not one of a temporary schema either, by whomever it was written
+CREATE FUNCTION pg_temp.all_patients(jsonb) RETURNS text[] LANGUAGE sql AS $$ SELECT '{7}'::text[] $$;
+UPDATE smart_internal.oauth_configuration SET options = options || jsonb_build_object('user_patients', pg_my_temp_schema()::regnamespace || '.all_patients(jsonb)');
+SELECT oa.why($$SELECT smart.approve(oa.request(), '{"sub":"alice","patient":"7","scope":"patient/*.rs"}')$$) AS temporary_user_patients;
 SELECT oa.configure();
 -- the encounter
 SELECT oa.granted('{"scope":"openid launch/encounter"}', '{"scope":"openid","encounter":"e1"}') AS dropped;

@@ -38,6 +38,9 @@ SET search_path = oa, public;
 SELECT smart.configure_server('{"issuer":"https://as.example/auth","fhir_base_urls":["https://fhir.example/fhir"],"user_patients":"patients_of"}');
 RESET search_path;
 SELECT smart.server_configuration()->>'user_patients', user_patients FROM smart.issuer WHERE issuer = 'https://as.example/auth';
+-- a function in the temporary schema of a session is no one's to name: another session has that schema tomorrow
+CREATE FUNCTION pg_temp.all_patients(jsonb) RETURNS text[] LANGUAGE sql AS $$ SELECT '{1}'::text[] $$;
+SELECT oa.why($$SELECT oa.configure('{"user_patients":"pg_temp.all_patients"}')$$), oa.why($$SELECT smart.add_issuer('https://ehr.example', NULL, '{https://fhir.example/fhir}', jwks_uri => 'https://ehr.example/jwks', user_patients => 'pg_temp.all_patients(jsonb)'::regprocedure)$$);
 
 -- The own row of smart.issuer: its jwks, audience, token_types and user_* are kept, other columns stay; LF-14, CS-4.
 UPDATE smart.issuer SET leeway = '5 s' WHERE issuer = 'https://as.example/auth';
