@@ -24,7 +24,7 @@ SHLIB_LINK = $(shell $(PKG_CONFIG) --libs libcrypto) -ldl
 # The program that fetches keys, beside the server: where libcurl's headers are.
 KEYS = programs/smart_fhir_keys/smart_fhir_keys
 KEYS_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard programs/smart_fhir_keys/*.c)))
-KEYS_BUILT := $(if $(shell $(PKG_CONFIG) --exists libcurl && echo yes),$(KEYS))
+KEYS_BUILT = $(if $(shell $(PKG_CONFIG) --exists libcurl && echo yes),$(if $(wildcard $(includedir)/libpq-fe.h),$(KEYS)))
 
 # pg_regress: test/sql/NAME.sql against expected/NAME.out
 REGRESS = $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
@@ -58,7 +58,7 @@ install-keys: keys
 	$(INSTALL_PROGRAM) $(KEYS) '$(DESTDIR)$(bindir)/smart_fhir_keys'
 else
 keys:
-	@echo 'smart_fhir_keys is not built: the headers of libcurl are missing (libcurl4-openssl-dev, libcurl-devel)'
+	@echo 'smart_fhir_keys is not built: the headers of libcurl (libcurl4-openssl-dev, libcurl-devel) or libpq (libpq-dev) are missing'
 install-keys:
 endif
 uninstall-keys:

@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix demo
+.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix upgrade demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -19,6 +19,7 @@ help:
 	@echo 'make sanitize           pg_regress with AddressSanitizer and UBSan in the server'
 	@echo 'make valgrind           pg_regress under valgrind (slow)'
 	@echo 'make matrix             everything in chroots of Debian 13 and sid (as root)'
+	@echo 'make upgrade            pg_upgrade from 15 to 17 to 18, and pg_restore -j (as root)'
 	@echo 'make demo               demo/run.sh: what each token sees (DEMO=directory of ndjson)'
 
 # PGXS has a target of this name too, which says only that it is not supported
@@ -51,5 +52,7 @@ valgrind:
 	tools/valgrind.sh
 matrix:
 	test/matrix.sh
+upgrade:
+	test/upgrade.sh
 demo:
 	demo/run.sh $(DEMO)
