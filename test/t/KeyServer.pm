@@ -40,8 +40,10 @@ sub make_certificates
 			next;
 		}
 		$run->("openssl req $key -keyout '$dir/$name.key' -out '$dir/$name.csr' -subj /CN=localhost");
-		# OpenSSL 3.0 takes -days -1 for a certificate that ended yesterday
-		$run->("@sign -in '$dir/$name.csr' -out '$dir/$name.pem' -extfile '$dir/$name.ext' -days " . ($name eq 'expired' ? -1 : 2));
+		my $certify = "@sign -in '$dir/$name.csr' -out '$dir/$name.pem' -extfile '$dir/$name.ext'";
+		# one that ended long ago: OpenSSL 3.0 takes -days -1, later ones refuse it and take dates
+		next if $name eq 'expired' && system("$certify -not_before 20200101000000Z -not_after 20200102000000Z $quietly") == 0;
+		$run->("$certify -days " . ($name eq 'expired' ? -1 : 2));
 	}
 }
 
