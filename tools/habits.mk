@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize valgrind matrix upgrade demo
+.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize check-asan valgrind check-valgrind matrix upgrade core-regress demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -16,10 +16,11 @@ help:
 	@echo 'make fuzz               libFuzzer over the pure parsers (SECONDS=60)'
 	@echo 'make fuzz-decisions     random decisions against the model (CASES=1000000, SEED)'
 	@echo 'make coverage           line coverage of the test run'
-	@echo 'make sanitize           pg_regress with AddressSanitizer and UBSan in the server'
-	@echo 'make valgrind           pg_regress under valgrind (slow)'
+	@echo 'make check-asan         everything with AddressSanitizer and UBSan in the server (SUITES picks; also: make sanitize)'
+	@echo 'make check-valgrind     pg_regress under valgrind (slow; SUITES picks others; also: make valgrind)'
 	@echo 'make matrix             everything in chroots of Debian 13 and sid (as root)'
 	@echo 'make upgrade            pg_upgrade from 15 to 17 to 18, and pg_restore -j (as root)'
+	@echo 'make core-regress       the regression suite of PostgreSQL, the same with the library preloaded as without'
 	@echo 'make demo               demo/run.sh: what each token sees (DEMO=directory of ndjson)'
 
 # PGXS has a target of this name too, which says only that it is not supported
@@ -46,13 +47,15 @@ fuzz-decisions:
 	test/prove.sh test/t/080_decisions_property.pl
 coverage:
 	tools/coverage.sh
-sanitize:
+sanitize check-asan:
 	tools/sanitize.sh
-valgrind:
+valgrind check-valgrind:
 	tools/valgrind.sh
 matrix:
 	test/matrix.sh
 upgrade:
 	test/upgrade.sh
+core-regress:
+	test/core_regress.sh
 demo:
 	demo/run.sh $(DEMO)
