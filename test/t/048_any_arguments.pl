@@ -1,7 +1,9 @@
 # test/t/048_any_arguments.pl
 # B. C functions that believe their arguments: what PUBLIC may execute, in both schemas, is called with
 # catalogs, indexes, views, sequences, composite types, foreign shapes, odd texts, arrays and NULLs. Every
-# call ends with a row or with an error that says what is wrong: no internal error (XX), no crash.
+# call ends with a row or with an error that says what is wrong: no internal error (XX), no crash. So are the
+# functions and procedures of smart_fhir_oauth, by a role that has the three duties. All the others of both extensions
+# refuse a role that was given nothing, and nothing but that.
 # CALLS and SEED in the environment choose how many and which.
 use strict;
 use warnings;
@@ -19,11 +21,19 @@ $node->append_conf('postgresql.conf', "jit = off\nmax_stack_depth = '1MB'");
 $node->start;
 $node->safe_psql('postgres', <<'SQL');
 CREATE EXTENSION smart_fhir;
+CREATE EXTENSION smart_fhir_oauth;
 SELECT smart.add_issuer('https://any.example', '{"kty": "EC", "crv": "P-256", "x": "f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU", "y": "x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}',
   '{https://fhir.example/r4}');
 CREATE ROLE stranger;
+CREATE ROLE server;
+CREATE ROLE nothing;
+DO $$ BEGIN
+  PERFORM smart.configure_server('{"issuer": "https://as.test", "fhir_base_urls": ["https://fhir.example/r4"]}');
+  PERFORM smart.register_client('{"client_id": "x", "client_name": "X", "token_endpoint_auth_method": "none", "redirect_uris": ["https://app.test/cb"], "scope": "openid launch/patient patient/*.rs"}');
+END $$;
+SELECT smart.grant_oauth('server', d) FROM unnest('{protocol,people,administration}'::text[]) d;
 CREATE SCHEMA shapes AUTHORIZATION stranger;
-GRANT EXECUTE ON FUNCTION smart.assume TO stranger;
+GRANT EXECUTE ON FUNCTION smart.assume TO stranger, server;
 SET ROLE stranger;
 CREATE TABLE shapes.plain (id text PRIMARY KEY, resource jsonb, n bigint, at timestamptz);
 INSERT INTO shapes.plain VALUES ('1', '{"resourceType": "Observation", "id": "1", "subject": {"reference": "Patient/1"}}', 1, now());
@@ -47,12 +57,18 @@ CREATE INDEX composite_mood ON shapes.composite (mood);
 CREATE POLICY smart_select ON shapes.composite FOR SELECT USING (smart_internal.row_policy('SELECT', (resource).b.id, (resource).b.resource, id, id, '{"fhir_version": "R9", "revision": 1e300, "key": 1}'));
 CREATE TABLE shapes.dressed (id text, resource jsonb, patients polygon);
 CREATE POLICY smart_update ON shapes.dressed FOR UPDATE USING (smart_internal.row_policy('SELECT', patients, resource, 'x', NULL, '[1]'));
+GRANT USAGE ON SCHEMA shapes TO server;
+GRANT SELECT ON ALL TABLES IN SCHEMA shapes TO server;
 SQL
 
-my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0, timeout => 600);
+# At least so many calls, by this role, of the routines of pg_proc p that the condition picks; gives what psql warned.
+sub odd_calls
+{
+	my ($role, $calls, $condition) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', <<"SQL", on_error_stop => 0, timeout => 600);
 SET client_min_messages = warning;
 SET lock_timeout = '5s';
-SET ROLE stranger;
+SET ROLE $role;
 SELECT setseed(1.0 / $seed);
 CREATE TEMP TABLE pool AS
   SELECT type, value FROM (VALUES
@@ -61,7 +77,9 @@ CREATE TEMP TABLE pool AS
       'patient/*.rs?a=b', 'eyJhbGciOiJub25lIn0.e30.', repeat('[', 5000), '{"a":', '-1', '99999999999999999999']),
     ('jsonb', ARRAY['null', '{}', '[]', '1', '"x"', '{"keys": []}', '{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQ"}]}', '{"resourceType": "Observation", "subject": {"reference": "Patient/1"}}',
       '{"resourceType": 5, "id": []}', '{"fhir_version": "R4", "compartment": "subject", "revision": 1, "patients": true, "key": "one"}', '{"fhir_version": "R4", "compartment": "subject", "revision": 1e300}',
-      '{"fhir_version": null, "revision": {}}', repeat('[', 400) || repeat(']', 400), '{"scope": "patient/*.rs", "patient": "1", "exp": -1e300}', '{"a": 1e10000}']),
+      '{"fhir_version": null, "revision": {}}', repeat('[', 400) || repeat(']', 400), '{"scope": "patient/*.rs", "patient": "1", "exp": -1e300}', '{"a": 1e10000}',
+      '{"grant_type": "authorization_code", "code": "x", "client_id": "x", "code_verifier": []}', '{"authorization": "Basic Og=="}', '{"client_id": {"a": 1}, "token": null, "client_secret": 5}',
+      '{"issuer": "https://any.example", "audiences": [null], "scopes_supported": "x"}', '{"response_type": "code", "redirect_uri": [[]], "scope": 1, "state": {}}']),
     ('boolean', ARRAY['true', 'false']), ('integer', ARRAY['0', '-1', '2147483647']), ('bigint', ARRAY['0', '-9223372036854775808']),
     ('oid', ARRAY['0', '1', '4294967295', '2200', '16384']), ('uuid', ARRAY['00000000-0000-0000-0000-000000000000']),
     ('interval', ARRAY['0', '-170000000 years', '60 s']), ('timestamp with time zone', ARRAY['infinity', '-infinity', 'now', '4714-11-24 00:00:00+00 BC']),
@@ -112,15 +130,15 @@ DECLARE
 BEGIN
   WHILE n < $calls LOOP
     FOR f IN
-      SELECT n.nspname, p.proname, p.proargtypes::oid[] AS types
+      SELECT n.nspname, p.proname, p.prokind, p.proargtypes::oid[] AS types
       FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-      WHERE n.nspname IN ('smart', 'smart_internal') AND has_function_privilege('public', p.oid, 'EXECUTE')
+      WHERE n.nspname IN ('smart', 'smart_internal') AND $condition
         AND NOT p.proargtypes::oid[] && ARRAY['internal', 'pg_ddl_command', 'cstring']::regtype[]::oid[]
         AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype)
       ORDER BY p.oid::regprocedure::text COLLATE "C"
     LOOP
       n := n + 1;
-      SELECT format('SELECT %I.%I(%s)', f.nspname, f.proname, coalesce(string_agg(pg_temp.literal(format_type(t, NULL)), ', ' ORDER BY i), '')) INTO call
+      SELECT format('%s %I.%I(%s)', CASE f.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, f.nspname, f.proname, coalesce(string_agg(pg_temp.literal(format_type(t, NULL)), ', ' ORDER BY i), '')) INTO call
       FROM unnest(f.types) WITH ORDINALITY u (t, i);
       BEGIN
         -- some calls are within a session
@@ -142,12 +160,54 @@ BEGIN
   RAISE WARNING 'calls % of which % without an error', n, good;
 END \$\$;
 SQL
-my %internal;
-$internal{"$3: $1 $2"} //= 1 while $err =~ /INTERNAL (\S+) (.*?) (SELECT [a-z_.]+\(.*)/g;
-is(join("\n", sort keys %internal), '', 'no call ends with an internal error');
-my ($n, $good) = $err =~ /calls (\d+) of which (\d+) without an error/;
-cmp_ok($n // 0, '>=', $calls, 'the server lived through all of them') or diag(substr($err, -2000));
-cmp_ok($good // 0, '>', ($n // 0) / 20, 'and many of them were good calls');
+	my %internal;
+	$internal{"$3: $1 $2"} //= 1 while $err =~ /INTERNAL (\S+) (.*?) ((?:SELECT|CALL) [a-z_.]+\(.*)/g;
+	is(join("\n", sort keys %internal), '', "$role: no call ends with an internal error");
+	my ($n, $good) = $err =~ /calls (\d+) of which (\d+) without an error/;
+	cmp_ok($n // 0, '>=', $calls, "$role: the server lived through all of them") or diag(substr($err, -2000));
+	cmp_ok($good // 0, '>', ($n // 0) / 20, "$role: and many of them were good calls");
+	note("$role: ", $n // 0, ' calls, ', $good // 0, ' without an error');
+}
+my $of_oauth = q{EXISTS (SELECT FROM pg_depend d JOIN pg_extension e ON e.oid = d.refobjid WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+          AND d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND e.extname = 'smart_fhir_oauth')};
+odd_calls('stranger', $calls, q{has_function_privilege('public', p.oid, 'EXECUTE')});
+odd_calls('server', $calls / 4, "has_function_privilege(p.oid, 'EXECUTE') AND $of_oauth");
+
+# What PUBLIC may not execute ends with the refusal, and that is all of smart_fhir_oauth. (The planner would replace a strict function of NULL by NULL, and ask nobody.)
+my $closed = $node->safe_psql('postgres', <<"SQL");
+CREATE TABLE closed AS
+  SELECT p.oid::regprocedure::text AS name, format('%s %s.%I(%s)', CASE p.prokind WHEN 'p' THEN 'CALL' ELSE 'SELECT' END, p.pronamespace::regnamespace, p.proname,
+      (SELECT string_agg(CASE WHEN p.provariadic <> 0 AND i = p.pronargs THEN 'VARIADIC ' ELSE '' END || format(CASE p.prokind WHEN 'p' THEN 'NULL::%s' ELSE '(SELECT NULL::%s)' END,
+        format_type(t, NULL)), ', ' ORDER BY i) FROM unnest(p.proargtypes::oid[]) WITH ORDINALITY u (t, i))) AS call
+  FROM pg_proc p
+  WHERE p.pronamespace IN ('smart'::regnamespace, 'smart_internal'::regnamespace) AND (NOT has_function_privilege('public', p.oid, 'EXECUTE') OR $of_oauth)
+    AND NOT p.proargtypes::oid[] && ARRAY['internal', 'pg_ddl_command', 'cstring']::regtype[]::oid[]
+    AND p.prorettype NOT IN ('trigger'::regtype, 'event_trigger'::regtype);
+GRANT SELECT ON closed TO nothing;
+SELECT count(*) FROM closed;
+SQL
+cmp_ok($closed, '>', 50, 'there are routines that are not for PUBLIC');
+note("closed: $closed");
+is($node->safe_psql('postgres', <<'SQL'), '', 'each of them refuses a role that was given nothing');
+SET ROLE nothing;
+CREATE TEMP TABLE answered (name text, state text);
+DO $$
+DECLARE
+  f record;
+BEGIN
+  FOR f IN SELECT * FROM closed LOOP
+    BEGIN
+      EXECUTE f.call;
+      INSERT INTO answered VALUES (f.name, 'no error');
+    EXCEPTION WHEN insufficient_privilege THEN
+      NULL;
+    WHEN OTHERS THEN
+      INSERT INTO answered VALUES (f.name, SQLSTATE || SQLERRM);
+    END;
+  END LOOP;
+END $$;
+SELECT name, state FROM answered ORDER BY 1;
+SQL
 is($node->safe_psql('postgres', q{SELECT string_agg(state, ' ' ORDER BY relation::text) FROM smart.protected_table WHERE relation::text ~ '(plain|parted|parted_0|provenance)$'}),
 	'ok ok ok ok', 'nothing was changed');
 
