@@ -99,14 +99,14 @@ read_table(Oid relid)
 	HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	Form_pg_class form;
 	ProtectedTable *table = NULL;
-	FuncExpr *call = NULL;
+	FuncExpr *call;
 	Const *type;
 
 	if (!HeapTupleIsValid(tuple))
 		return NULL;
 	form = (Form_pg_class) GETSTRUCT(tuple);
-	if (form->relrowsecurity)
-		call = policy_call_stored(relid);
+	/* also while its owner has row-level security off */
+	call = policy_call_stored(relid);
 	if (call != NULL)
 	{
 		char *schema = get_namespace_name(form->relnamespace);

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/parallel.h"
+#include "tcop/pquery.h"
 #include "utils/guc.h"
 
 #include "compat.h"
@@ -62,7 +63,8 @@ check_audit(int *newval, void **extra, GucSource source)
 {
 	if (source < PGC_S_GLOBAL)
 	{
-		file_level = *newval;
+		/* ALTER SYSTEM and pg_file_settings look at values that are not in force; files are loaded between statements */
+		file_level = ActivePortal != NULL ? Max(file_level, *newval) : *newval;
 		put_in_force(guc_audit);
 	}
 	/* what is only looked at, as by ALTER ROLE, may be anything; a worker gets what its leader has */

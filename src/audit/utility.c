@@ -176,6 +176,8 @@ run_told(AuditUnit *unit, PlannedStmt *plan, const char *query_string, bool read
 			use_named(unit, &named, AUDIT_ROWS_UNKNOWN, true);
 			unit_fail(unit, &failure);
 		}
+		for (int i = 0; i < named.n; i++)
+			protected_release(named.tables[i]);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

@@ -37,7 +37,7 @@ row_of_scan(const ScanState *node, Watched *watched)
 	{
 		MemoryContext old = MemoryContextSwitchTo(node->ps.state->es_query_cxt);
 
-		watched->whole = table_slot_create(node->ss_currentRelation, NULL);
+		watched->whole = table_slot_create(node->ss_currentRelation, &node->ps.state->es_tupleTable);
 		MemoryContextSwitchTo(old);
 	}
 	if (index_only->ioss_ScanDesc == NULL ||

@@ -333,7 +333,11 @@ approve_device(const char *user_code, const Jsonb *approval_json)
 	if (!guess_take(who, &wait))
 		return answer_too_many(wait);
 	row = device_is_offered() ? find_open(user_code, &client) : NULL;
-	if (row == NULL || !store_lock(row) || !is_open(row, client))
+	if (row == NULL || !store_lock(row))
+		return answer_unknown();
+	/* as it is after the wait */
+	client = client_find(store_text(row, DEVICE_CODE_CLIENT_ID));
+	if (!is_open(row, client))
 		return answer_unknown();
 	guess_give_back(who);
 	if (!approval.denied && !read_again(row, client, &request))

@@ -105,6 +105,14 @@ shows_spelling(Relation rel, AttrNumber column, bool references, int *left)
 	return shown;
 }
 
+static bool
+is_text(Relation rel, AttrNumber column)
+{
+	Oid type = getBaseType(TupleDescAttr(RelationGetDescr(rel), column - 1)->atttypid);
+
+	return type == TEXTOID || type == VARCHAROID;
+}
+
 /* The same of a table by its OID, unless somebody has locked it; the column by its name. */
 static bool
 other_shows_spelling(Oid relid, const char *column, bool references, int *left)
@@ -119,7 +127,10 @@ other_shows_spelling(Oid relid, const char *column, bool references, int *left)
 		!ConditionalLockRelationOid(relid, AccessShareLock))
 		return false;
 	rel = table_open(relid, NoLock);
-	shown = shows_spelling(rel, number, references, left);
+	/* what it was before it was locked counts no more */
+	number = get_attnum(relid, column);
+	shown = number != InvalidAttrNumber && is_text(rel, number) &&
+			shows_spelling(rel, number, references, left);
 	table_close(rel, AccessShareLock);
 	return shown;
 }

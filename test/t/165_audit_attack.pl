@@ -112,6 +112,35 @@ is(scalar(grep { length > 16384 } @lines), 0, 'no record is longer than 16 KiB')
 is(scalar(grep { $a->verify($_) ne 't' } @lines), 0, 'each verifies');
 is(events(map { JSON::PP->new->decode($_) } @lines), 'login read read', 'and each is there');
 
+# ---- nothing of what a table's owner wrote into its policies runs with the rights of who reads: a policy may name any function of ours
+$node->safe_psql('d', q{
+	CREATE ROLE evil LOGIN; CREATE SCHEMA ev AUTHORIZATION evil; CREATE TABLE victim (id text PRIMARY KEY, resource jsonb);
+	SET ROLE evil; CREATE TABLE ev.v (id text, p text, r jsonb);
+	INSERT INTO ev.v VALUES ('1', 'x', '{"resourceType": "Observation", "id": "1"}');
+	SET client_min_messages = warning;
+	SELECT smart.protect('ev.v', 'Observation', resource => 'r', patients => 'p', index => false)});
+for my $expr ('smart.jwt_sign(r, r)', 'smart.audit_hash(id, p)',
+	q{smart.protect('public.victim'::regclass, 'Observation', 'resource', NULL, NULL, 'id', NULL, NULL, 'R4', NULL, NULL, false, false, NULL, NULL)})
+{
+	my $made = $a->sql(qq{SET ROLE evil; DROP POLICY IF EXISTS smart_select ON ev.v;
+		CREATE POLICY smart_select ON ev.v FOR SELECT USING (smart_internal.row_policy('SELECT', ($expr)::text, r, 'Observation', id,
+		'{"key":"one","shared":false,"patients":true,"revision":1,"compartment":"subject","fhir_version":"R4","patients_form":"id"}'::jsonb))}, user => $super);
+	$a->text;
+	is($a->sql('SELECT count(*) FROM ev.v', user => $super) =~ s/\s+$//r, '1', "a superuser reads, and does not run " . substr($expr, 0, 20));
+	is($node->safe_psql('d', "SELECT relrowsecurity FROM pg_class WHERE relname = 'victim'"), 'f', 'and nothing was done by it');
+}
+$node->safe_psql('d', 'DROP OWNED BY evil; DROP ROLE evil; DROP TABLE victim');
+
+# ---- an owner who puts row-level security off is recorded; and what is only looked at by ALTER SYSTEM is no floor
+$a->text;
+$a->sql('BEGIN; ALTER TABLE obs DISABLE ROW LEVEL SECURITY; SELECT count(*) FROM obs; DELETE FROM obs; ROLLBACK', user => $super);
+is(events(map { JSON::PP->new->decode($_) } $a->lines), 'read delete undone', 'without row-level security, as with it');
+like($a->sql("ALTER SYSTEM SET smart_fhir.audit = 'off'; ALTER SYSTEM RESET smart_fhir.audit; SET smart_fhir.audit = 'off'; SHOW smart_fhir.audit", user => $super), qr/below the configuration file/, 'no value below the file\'s');
+
+# ---- an index-only scan leaves nothing behind
+unlike($a->sql("SET enable_seqscan = off; SET enable_bitmapscan = off; SELECT id FROM obs WHERE id = '7'", user => $super), qr/leak/, 'an index-only scan warns of nothing');
+$a->text;
+
 # ---- other sessions go on: nothing that one writes makes another one wait
 my $others = $node->safe_psql('d', q{SELECT count(*) FROM pg_locks WHERE NOT granted});
 is($others, 0, 'nobody waits for anybody');
