@@ -1,6 +1,6 @@
 # tools/habits.mk: the targets a contributor uses; "make help" prints them.
 
-.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize check-asan valgrind check-valgrind matrix upgrade core-regress demo
+.PHONY: help app e2e recipes check format lint bench fuzz fuzz-decisions coverage sanitize check-asan valgrind check-valgrind matrix upgrade core-regress soak demo
 help:
 	@echo 'make                    build the extension'
 	@echo 'make install            install it (as root, or with sudo)'
@@ -21,6 +21,7 @@ help:
 	@echo 'make matrix             everything in chroots of Debian 13 and sid (as root)'
 	@echo 'make upgrade            pg_upgrade from 15 to 17 to 18, and pg_restore -j (as root)'
 	@echo 'make core-regress       the regression suite of PostgreSQL, the same with the library preloaded as without'
+	@echo 'make soak               many clients, directly and through PgBouncer, every row checked (REQUESTS=20000)'
 	@echo 'make demo               demo/run.sh: what each token sees (DEMO=directory of ndjson)'
 
 # PGXS has a target of this name too, which says only that it is not supported
@@ -57,5 +58,7 @@ upgrade:
 	test/upgrade.sh
 core-regress:
 	test/core_regress.sh
+soak:
+	test/soak.sh $(REQUESTS)
 demo:
 	demo/run.sh $(DEMO)
