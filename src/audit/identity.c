@@ -112,12 +112,6 @@ identity_load(void)
 	return has_key;
 }
 
-bool
-identity_has_key(void)
-{
-	return has_key;
-}
-
 /* The first bytes of the HMAC in hex. */
 static bool
 compute(IdentityKind kind, const char *value, size_t len, int bytes, char *out)

@@ -28,7 +28,6 @@ extern bool identity_kind(const char *name, IdentityKind *kind);
  * be read. Until the next call the others use it, and raise nothing.
  */
 extern bool identity_load(void);
-extern bool identity_has_key(void);
 /* Hex, NUL-terminated: out has IDENTITY_HASH_HEX + 1 bytes. False: there is no key. */
 extern bool identity_hash(IdentityKind kind, const char *value, size_t len, char *out);
 /* The same of IDENTITY_MAC_HEX + 1. */
