@@ -226,24 +226,31 @@ patients_text(StoredRow *row)
 typedef struct Elsewhere
 {
 	const char *patients;
-	bool found;
+	CommandId moved; /* the command that took the row away */
 	bool same;
 } Elsewhere;
 
 static void
-compare_elsewhere(StoredTable *table, StoredRow *row, bool inserting, void *arg)
+compare_elsewhere(StoredTable *table, StoredRow *row, bool inserting, bool replacing, void *arg)
 {
 	Elsewhere *elsewhere = arg;
+	HeapTupleHeader header;
 
-	elsewhere->found = true;
-	elsewhere->same &= strcmp(patients_text(row), elsewhere->patients) == 0;
+	if (inserting)
+		return;
+	/* what this command wrote, or a trigger of it: other rows of the id are namesakes */
+	header = ExecFetchSlotHeapTuple(table->slot, false, NULL)->t_data;
+	if (TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(header)) &&
+		HeapTupleHeaderGetCmin(header) >= elsewhere->moved)
+		elsewhere->same |= strcmp(patients_text(row), elsewhere->patients) == 0;
 }
 
 /* A row that an UPDATE moved to another partition: is it whose it was? */
 static bool
-moved_alike(Following *state, Relation moved, const StoredRow *row, const char *patients)
+moved_alike(Following *state, Relation moved, const HeapTupleData *old, const StoredRow *row,
+			const char *patients)
 {
-	Elsewhere elsewhere = {patients, false, true};
+	Elsewhere elsewhere = {patients, HeapTupleHeaderGetCmax(old->t_data), false};
 	FhirText type = {pnstrdup(row->resource.type_name.data, row->resource.type_name.len),
 					 row->resource.type_name.len};
 	FhirText id = {pnstrdup(row->resource.id.data, row->resource.id.len), row->resource.id.len};
@@ -261,7 +268,7 @@ moved_alike(Following *state, Relation moved, const StoredRow *row, const char *
 			stored_rows_by_id(table, rel, type, id, compare_elsewhere, &elsewhere);
 		relation_close(rel, NoLock);
 	}
-	return elsewhere.found && elsewhere.same;
+	return elsewhere.same;
 }
 
 static bool
@@ -277,7 +284,7 @@ has_moved(Following *state, StoredTable *table, TriggerData *data, char **refere
 		return false;
 	patients = patients_text(&row);
 	if (!TRIGGER_FIRED_BY_UPDATE(data->tg_event))
-		return !moved_alike(state, data->tg_relation, &row, patients);
+		return !moved_alike(state, data->tg_relation, data->tg_trigtuple, &row, patients);
 	/* a record that becomes unreadable, or leaves its id, could come back as another's */
 	stored_row_read_tuple(table, data->tg_newtuple, &row);
 	renamed = follow_reference(&row);

@@ -17,9 +17,11 @@ typedef struct Finding
 {
 	const char *patient; /* so far, palloc'd; NULL: none yet */
 	bool nobody;		 /* two patients, or one that cannot be told */
-	List *pending;		 /* patients of versions that others have not committed */
+	List *pending;		 /* patients of versions that others have not committed; "": nobody */
 	/* of the record that is looked at */
 	bool found;
+	bool replacing; /* another transaction is changing it, or deleting it */
+	List *inserting; /* as pending */
 	bool may_name; /* records of its type name a patient */
 } Finding;
 
@@ -37,14 +39,18 @@ add_patient(Finding *finding, FhirText key)
 }
 
 static void
-find_in_row(StoredTable *table, StoredRow *row, bool inserting, void *arg)
+find_in_row(StoredTable *table, StoredRow *row, bool inserting, bool replacing, void *arg)
 {
 	Finding *finding = arg;
 	const FhirKeys *keys = &row->patients.patients;
 
+	finding->replacing |= replacing;
 	if (row->patients.stray_key || (keys->n == 0 && finding->may_name))
 	{
-		finding->nobody = true;
+		if (inserting)
+			finding->inserting = lappend(finding->inserting, pstrdup(""));
+		else
+			finding->nobody = true;
 		return;
 	}
 	if (!inserting)
@@ -54,8 +60,8 @@ find_in_row(StoredTable *table, StoredRow *row, bool inserting, void *arg)
 		if (!inserting)
 			add_patient(finding, keys->keys[i]);
 		else
-			finding->pending =
-				lappend(finding->pending, pnstrdup(keys->keys[i].data, keys->keys[i].len));
+			finding->inserting =
+				lappend(finding->inserting, pnstrdup(keys->keys[i].data, keys->keys[i].len));
 	}
 }
 
@@ -77,6 +83,8 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 	bool tells = false; /* a table of the type says whose its records are */
 
 	finding->found = false;
+	finding->replacing = false;
+	finding->inserting = NIL;
 	finding->may_name = fhir_type_in_compartment(follower->table.version, type);
 	if (type < 0 || (!named->local && finding->may_name))
 	{
@@ -126,6 +134,12 @@ find_named(Following *state, StoredTable *follower, const NamedRecord *named, Fi
 			relation_close(rel, NoLock);
 		}
 	}
+	/*
+	 * What others have not committed counts where it may be what becomes of this record. Beside a
+	 * record that nobody is changing it is a namesake (in another partition), filed later.
+	 */
+	if (finding->replacing || !finding->found)
+		finding->pending = list_concat(finding->pending, finding->inserting);
 	if (!finding->found && (finding->may_name || tells))
 		finding->nobody = true;
 }

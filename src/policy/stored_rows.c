@@ -205,7 +205,7 @@ visit_row(StoredTable *table, const SnapshotData *dirty, FhirText type, FhirText
 	if (!row.valid || !row.agrees || !fhir_text_equals(row.resource.type_name, type) ||
 		!fhir_text_equals(row.resource.id, id))
 		return false;
-	visit(table, &row, TransactionIdIsValid(dirty->xmin), arg);
+	visit(table, &row, TransactionIdIsValid(dirty->xmin), TransactionIdIsValid(dirty->xmax), arg);
 	return true;
 }
 

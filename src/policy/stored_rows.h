@@ -40,9 +40,11 @@ extern const char *stored_row_patient(StoredTable *table);
 
 /*
  * Calls visit for each row with this type and id that is there, or may be there when transactions
- * in progress end. inserting: it is not committed, and another transaction's.
+ * in progress end. inserting: it is not committed, and another transaction's; replacing: another
+ * transaction is changing or deleting it. The row is in the table's slot.
  */
-typedef void (*StoredVisit)(StoredTable *table, StoredRow *row, bool inserting, void *arg);
+typedef void (*StoredVisit)(StoredTable *table, StoredRow *row, bool inserting, bool replacing,
+							void *arg);
 extern void stored_rows_by_id(StoredTable *table, Relation rel, FhirText type, FhirText id,
 							  StoredVisit visit, void *arg);
 
