@@ -20,9 +20,9 @@ typedef struct Finding
 	List *pending;		 /* patients of versions that others have not committed; "": nobody */
 	/* of the record that is looked at */
 	bool found;
-	bool replacing; /* another transaction is changing it, or deleting it */
+	bool replacing;	 /* another transaction is changing it, or deleting it */
 	List *inserting; /* as pending */
-	bool may_name; /* records of its type name a patient */
+	bool may_name;	 /* records of its type name a patient */
 } Finding;
 
 static void
